@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // The daemon's end of the control socket: a Unix stream socket of mode 0600, one JSON object per line each way.
-// Nothing that a client sends, or does not read, holds up the reactor or another client; memory is bounded by
-// clients_max * (line_bytes_max + output_bytes_max). see tools/control/PROTOCOL.md
+// Nothing that a client sends, or does not read, holds up the reactor or another client; each client costs at most
+// one request line and one unread reply (a page of rows, for the lock table). see tools/control/PROTOCOL.md
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -16,7 +16,6 @@ namespace sdlm::tools {
 
 inline constexpr int control_version = 1;
 inline constexpr std::size_t control_line_bytes_max = 64 * 1024;      // request and reply lines, newline included
-inline constexpr std::size_t control_output_bytes_max = 256 * 1024;   // unread replies of one client
 inline constexpr std::size_t control_clients_max = 32;                // one more: the longest silent one is dropped
 inline constexpr const char* control_socket_name = "control.sock";    // in the run directory
 

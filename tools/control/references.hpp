@@ -11,8 +11,8 @@
 
 namespace sdlm::tools {
 
-inline constexpr std::size_t reference_name_max = 255;     // bytes
-inline constexpr std::size_t reference_names_max = 256;    // different names of one daemon
+inline constexpr std::size_t reference_name_max = 1024;    // bytes; a mount directory must fit
+inline constexpr std::size_t reference_names_max = 64;     // different names of one daemon
 
 class References {
 public:
