@@ -122,6 +122,20 @@ TEST_F(ReactorWatch, DescriptorNumberUsedAgain) {
     ::close(keeper);
 }
 
+TEST_F(ReactorWatch, TheKernelLetsGoOfAnUnwatchedFile) {
+    int pipe[2];
+    ASSERT_EQ(::pipe2(pipe, O_CLOEXEC), 0);
+    reactor_->watch(pipe[0], POLLIN, [](std::uint32_t) {});
+    run_rounds(3);
+    reactor_->unwatch(pipe[0]);
+    ::close(pipe[0]);
+    run_rounds(3);
+    pollfd writer{pipe[1], POLLOUT, 0};             // POLLERR: no reader is left
+    ASSERT_EQ(::poll(&writer, 1, 20'000), 1);
+    EXPECT_NE(writer.revents & POLLERR, 0);
+    ::close(pipe[1]);
+}
+
 TEST_F(ReactorWatch, ReplacedInsideItsOwnCallback) {
     const int fd = event(1);
     std::vector<int> order;
