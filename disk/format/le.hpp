@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// Integers as they lie on the disk: little endian, alignment of their bytes only in a record whose offsets are asserted.
+// Integers as they lie on the disk: little endian. A record made of them has its size and offsets asserted.
 #pragma once
 #include <array>
 #include <bit>

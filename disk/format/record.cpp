@@ -263,12 +263,14 @@ struct Encoder {
     }
     std::size_t operator()(const FenceEntry& entry) const {
         const auto body = body_of(entry.fence.incarnation, 0);
-        return encode_fact(RecordKind::fence, entry.node, body, layout::fence_body_bytes, entry.fence.retracted, out, at);
+        return encode_fact(RecordKind::fence, entry.node, body, layout::fence_body_bytes, entry.fence.retracted, out,
+                           at);
     }
     std::size_t operator()(const MemberEntry& entry) const {
         SDLM_ASSERT(!entry.lockspace.empty() && entry.lockspace.size() <= limits::lockspace_name_max);
         const std::size_t bytes = EncodedBytes{}(entry);
-        auto head = make_record_head(RecordKind::member, bytes, entry.member.left ? layout::fact_removed : std::uint16_t{0});
+        const auto flags = entry.member.left ? layout::fact_removed : std::uint16_t{0};
+        auto head = make_record_head(RecordKind::member, bytes, flags);
         head.lockspace_bytes = u8(entry.lockspace.size());
         RecordWriter writer(out, at, bytes);
         writer.put(head);

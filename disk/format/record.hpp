@@ -78,10 +78,26 @@ struct MemberRecord {
     friend bool operator==(const MemberRecord&, const MemberRecord&) = default;
 };
 
-struct LockEntry { ResourceKey key; LockRecord lock; friend bool operator==(const LockEntry&, const LockEntry&) = default; };
-struct EvictEntry { NodeIndex node = no_node; EvictRecord evict; friend bool operator==(const EvictEntry&, const EvictEntry&) = default; };
-struct FenceEntry { NodeIndex node = no_node; FenceRecord fence; friend bool operator==(const FenceEntry&, const FenceEntry&) = default; };
-struct MemberEntry { std::string lockspace; MemberRecord member; friend bool operator==(const MemberEntry&, const MemberEntry&) = default; };
+struct LockEntry {
+    ResourceKey key;
+    LockRecord lock;
+    friend bool operator==(const LockEntry&, const LockEntry&) = default;
+};
+struct EvictEntry {
+    NodeIndex node = no_node;
+    EvictRecord evict;
+    friend bool operator==(const EvictEntry&, const EvictEntry&) = default;
+};
+struct FenceEntry {
+    NodeIndex node = no_node;
+    FenceRecord fence;
+    friend bool operator==(const FenceEntry&, const FenceEntry&) = default;
+};
+struct MemberEntry {
+    std::string lockspace;
+    MemberRecord member;
+    friend bool operator==(const MemberEntry&, const MemberEntry&) = default;
+};
 
 using Record = std::variant<LockEntry, EvictEntry, FenceEntry, MemberEntry>;
 

@@ -126,6 +126,13 @@ Result<SlotHeader> decode_slot_header(std::span<const std::byte> block, const Uu
     return from_raw(raw);
 }
 
+Result<Uuid> slot_volume(std::span<const std::byte> block, std::uint64_t offset) {
+    if (!good_block_size(block.size()))
+        return Error{.code = Errc::short_transfer, .offset = offset, .field = "slot"};
+    SDLM_TRY(head, open_block(block, kind, offset));
+    return Uuid{head.volume};
+}
+
 Result<void> decode_slot_records(std::span<const std::byte> block, std::uint64_t offset, std::vector<Record>& out) {
     if (!good_block_size(block.size()))
         return Error{.code = Errc::short_transfer, .offset = offset, .field = "slot"};

@@ -51,7 +51,8 @@ constexpr std::size_t inline_capacity(std::size_t block_bytes) { return block_by
 static_assert(inline_capacity(512) >= record_bytes_max);
 
 // `records` are already encoded (encode() of record.hpp, back to back); they fit inline_capacity(out.size()).
-// out.size() is the block size; all of it is written.
+// out.size() is the block size; all of it is written. `records` may lie in `out` at slot_header_bytes already.
+// Asserts what decode checks: tail <= head, inline_first <= last + 1, an incarnation unless `free`.
 void encode_slot(const SlotHeader& header, std::uint32_t record_count, std::span<const std::byte> records,
                  const Uuid& volume, std::uint64_t offset, std::span<std::byte> out);
 
@@ -61,5 +62,9 @@ Result<SlotHeader> decode_slot_header(std::span<const std::byte> block, const Uu
                                       std::uint64_t offset);
 // The inline records of a block whose header has been decoded. Appends to `out`.
 Result<void> decode_slot_records(std::span<const std::byte> block, std::uint64_t offset, std::vector<Record>& out);
+
+// The volume that a block's slot says it belongs to: for mkfs, which must find living nodes without a superblock.
+// bad_magic, bad_checksum or bad_version when it is no slot.
+Result<Uuid> slot_volume(std::span<const std::byte> block, std::uint64_t offset);
 
 }  // namespace sdlm::disk

@@ -131,7 +131,8 @@ TEST(Record, LengthMustBeExact) {
 
 TEST(Record, ChecksNamesAndPadding) {
     const auto good = encoded(plain_lock());
-    for (unsigned byte : {unsigned{'/'}, 0x00U, 0x1fU, 0x7fU}) expect_bad(with_byte(good, 17, byte), "record.lockspace");
+    for (unsigned byte : {unsigned{'/'}, 0x00U, 0x1fU, 0x7fU})
+        expect_bad(with_byte(good, 17, byte), "record.lockspace");
     expect_bad(with_byte(good, good.size() - 1, 1), "record.reserved");
     auto utf8 = with_byte(with_byte(good, 16, 0xc3), 17, 0xa9);
     std::size_t at = 0;
