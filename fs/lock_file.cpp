@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "fs/lock_file.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include "disk/base/assert.hpp"
+#include "fs/errno_map.hpp"
+#include "locks/core/mode.hpp"
+
+namespace sdlm::fs {
+
+using locks::Mode;
+
+LockFile::LockFile(locks::LockPort& port, locks::Handle handle) : port_(port), handle_(handle) {
+    state_demand();   // the existing name keeps the LVB alive, also before the first open
+}
+
+Mode LockFile::used() const {
+    if (writers_ > 0) return Mode::EX;
+    return descriptors_.empty() ? Mode::NL : Mode::PR;
+}
+
+bool LockFile::allowed(Mode level) const { return mark_ == Mode::NL || locks::compatible(level, mark_); }
+
+void LockFile::open(OpenId id, OpenMode mode, Effects& out) {
+    SDLM_ASSERT(mode.level == Mode::PR || mode.level == Mode::EX);
+    if (lost_) {
+        out.answers.push_back({id, EIO});
+        return;
+    }
+    queue_.push_back({id, mode});
+    settle(out);
+}
+
+bool LockFile::withdraw(OpenId id, Effects& out) {
+    const auto at = std::find_if(queue_.begin(), queue_.end(), [id](const Waiting& w) { return w.id == id; });
+    if (at == queue_.end()) return false;
+    queue_.erase(at);
+    if (asking_ == id) asking_.reset();
+    settle(out);
+    return true;
+}
+
+void LockFile::expire(OpenId id, Effects& out) {
+    if (asking_ == id) return;   // the node itself bounds the answer to a trylock
+    const auto at = std::find_if(queue_.begin(), queue_.end(), [id](const Waiting& w) { return w.id == id; });
+    if (at == queue_.end() || !at->mode.nonblock) return;
+    queue_.erase(at);
+    out.answers.push_back({id, ETXTBSY});
+}
+
+void LockFile::release(OpenId id, Effects& out) {
+    const auto at = descriptors_.find(id);
+    if (at == descriptors_.end()) return;
+    if (at->second == Mode::EX) --writers_;
+    descriptors_.erase(at);
+    if (!lost_) settle(out);
+}
+
+void LockFile::granted(Mode mode, Effects& out) {
+    if (lost_) return;
+    stated_.reset();   // the node now counts `mode` as used until it is told otherwise
+    const auto at = std::find_if(queue_.begin(), queue_.end(), [this](const Waiting& w) { return asking_ == w.id; });
+    if (at != queue_.end() && locks::covers(mode, at->mode.level)) {
+        const Waiting waiting = *at;
+        queue_.erase(at);
+        asking_.reset();
+        admit(waiting, out);   // even if marked by now: a granted open is never taken back before it returns
+    }
+    settle(out);
+}
+
+void LockFile::refused(locks::Refusal why, Effects& out) {
+    if (lost_) return;
+    stated_.reset();
+    const auto at = std::find_if(queue_.begin(), queue_.end(), [this](const Waiting& w) { return asking_ == w.id; });
+    if (at != queue_.end()) {
+        const Mode level = at->mode.level;
+        out.answers.push_back({at->id, errno_of(why)});
+        queue_.erase(at);
+        // Other trylocks that waited for this answer have it too.
+        for (auto w = queue_.begin(); w != queue_.end();) {
+            const bool same = why == locks::Refusal::would_block && w->mode.nonblock && locks::covers(w->mode.level, level);
+            if (same) out.answers.push_back({w->id, ETXTBSY});
+            w = same ? queue_.erase(w) : w + 1;
+        }
+    }
+    asking_.reset();
+    settle(out);
+}
+
+void LockFile::blocked(Mode mode, Effects& out) {
+    if (lost_) return;
+    const bool was_marked = marked_blocked();
+    mark_ = mode;
+    settle(out);
+    if (was_marked || !marked_blocked()) return;
+    for (const auto& [id, level] : descriptors_) out.wakes.push_back(id);
+}
+
+void LockFile::fail_waiting(int error, Effects& out) {
+    for (const Waiting& waiting : queue_) out.answers.push_back({waiting.id, error});
+    queue_.clear();
+    asking_.reset();
+    if (!lost_) settle(out);
+}
+
+void LockFile::lease_lost(Effects& out) {
+    if (lost_) return;
+    lost_ = true;
+    fail_waiting(EIO, out);
+    for (const auto& [id, level] : descriptors_) out.wakes.push_back(id);
+}
+
+void LockFile::admit(const Waiting& waiting, Effects& out) {
+    descriptors_.emplace(waiting.id, waiting.mode.level);
+    if (waiting.mode.level == Mode::EX) ++writers_;
+    out.answers.push_back({waiting.id, 0});
+}
+
+void LockFile::admit_covered(Effects& out) {
+    for (auto at = queue_.begin(); at != queue_.end();) {
+        const bool covered = locks::covers(used(), at->mode.level) && allowed(at->mode.level);
+        if (covered) {
+            if (asking_ == at->id) asking_.reset();
+            admit(*at, out);
+        }
+        at = covered ? queue_.erase(at) : at + 1;
+    }
+}
+
+// O_NONBLOCK never waits for a hand-over that only a local program's close can bring.
+void LockFile::refuse_held_back(Effects& out) {
+    for (auto at = queue_.begin(); at != queue_.end();) {
+        const bool refuse = at->mode.nonblock && asking_ != at->id && !allowed(at->mode.level);
+        if (refuse) out.answers.push_back({at->id, ETXTBSY});
+        at = refuse ? queue_.erase(at) : at + 1;
+    }
+}
+
+void LockFile::settle(Effects& out) {
+    if (mark_ != Mode::NL && locks::compatible(used(), mark_)) mark_ = Mode::NL;   // nothing of ours is in the way any more
+    admit_covered(out);
+    refuse_held_back(out);
+    if (!queue_.empty() && !asking_ && allowed(queue_.front().mode.level)) asking_ = queue_.front().id;
+    state_demand();
+}
+
+void LockFile::state_demand() {
+    locks::Demand demand{.used = used(), .want = std::nullopt, .interest = true, .cache = true};
+    for (const Waiting& waiting : queue_) {
+        if (asking_ != waiting.id) continue;
+        // Not `convert`: an upgrade keeps its place among all nodes' requests, and two upgrades wait for each other.
+        demand.want = locks::Want{.mode = waiting.mode.level, .noqueue = waiting.mode.nonblock};
+    }
+    if (stated_ == demand) return;
+    stated_ = demand;
+    port_.set_demand(handle_, demand);
+}
+
+std::size_t LockFile::read(std::uint64_t offset, std::span<std::byte> out) const {
+    const locks::Lvb& lvb = port_.lvb(handle_);
+    if (!lvb.valid || offset >= lvb_file_bytes) return 0;
+    const std::size_t count = std::min(out.size(), lvb_file_bytes - offset);
+    for (std::size_t i = 0; i < count; ++i) {
+        const std::size_t at = offset + i;
+        out[i] = at < lvb.length ? lvb.bytes[at] : std::byte{0};
+    }
+    return count;
+}
+
+int LockFile::write(OpenId id, std::uint64_t offset, std::span<const std::byte> bytes) {
+    const auto descriptor = descriptors_.find(id);
+    if (descriptor == descriptors_.end() || descriptor->second != Mode::EX) return -EBADF;
+    if (offset >= lvb_file_bytes) return -ENOSPC;
+    const std::size_t start = offset;
+    const std::size_t count = std::min(bytes.size(), lvb_file_bytes - start);
+    if (count == 0) return 0;
+    std::array<std::byte, lvb_file_bytes> value{};   // a value that is not valid is not kept in parts either
+    const locks::Lvb& old = port_.lvb(handle_);
+    if (old.valid) std::copy_n(old.bytes.begin(), std::min<std::size_t>(old.length, value.size()), value.begin());
+    std::copy_n(bytes.begin(), count, value.begin() + static_cast<std::ptrdiff_t>(start));
+    port_.write_lvb(handle_, value, true);
+    return static_cast<int>(count);
+}
+
+}  // namespace sdlm::fs
