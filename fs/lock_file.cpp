@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <utility>
 
 #include "disk/base/assert.hpp"
 #include "fs/errno_map.hpp"
@@ -14,7 +15,7 @@ namespace sdlm::fs {
 using locks::Mode;
 
 LockFile::LockFile(locks::LockPort& port, locks::Handle handle) : port_(port), handle_(handle) {
-    state_demand();   // the existing name keeps the LVB alive, also before the first open
+    ask_for_next();   // the existing name keeps the LVB alive, also before the first open
 }
 
 Mode LockFile::used() const {
@@ -30,21 +31,28 @@ void LockFile::open(OpenId id, OpenMode mode, Effects& out) {
         out.answers.push_back({id, EIO});
         return;
     }
-    queue_.push_back({id, mode});
-    settle(out);
+    // Whoever queues already is not covered or not allowed, and stays so: only the new one is looked at.
+    const Waiting waiting{id, mode};
+    if (locks::covers(used(), mode.level) && allowed(mode.level)) return admit(waiting, out);
+    if (mode.nonblock && !allowed(mode.level)) {
+        out.answers.push_back({id, ETXTBSY});
+        return;
+    }
+    queue_.push_back(waiting);
+    ask_for_next();
 }
 
 bool LockFile::withdraw(OpenId id, Effects& out) {
     const auto at = std::find_if(queue_.begin(), queue_.end(), [id](const Waiting& w) { return w.id == id; });
     if (at == queue_.end()) return false;
     queue_.erase(at);
-    if (asking_ == id) asking_.reset();
+    if (asks(id)) asking_.reset();
     settle(out);
     return true;
 }
 
 void LockFile::expire(OpenId id, Effects& out) {
-    if (asking_ == id) return;   // the node itself bounds the answer to a trylock
+    if (asks(id)) return;   // the node itself bounds the answer to a trylock
     const auto at = std::find_if(queue_.begin(), queue_.end(), [id](const Waiting& w) { return w.id == id; });
     if (at == queue_.end() || !at->mode.nonblock) return;
     queue_.erase(at);
@@ -62,11 +70,9 @@ void LockFile::release(OpenId id, Effects& out) {
 void LockFile::granted(Mode mode, Effects& out) {
     if (lost_) return;
     stated_.reset();   // the node now counts `mode` as used until it is told otherwise
-    const auto at = std::find_if(queue_.begin(), queue_.end(), [this](const Waiting& w) { return asking_ == w.id; });
-    if (at != queue_.end() && locks::covers(mode, at->mode.level)) {
-        const Waiting waiting = *at;
-        queue_.erase(at);
-        asking_.reset();
+    if (asking_ && locks::covers(mode, asking_->mode.level)) {
+        const Waiting waiting = *std::exchange(asking_, std::nullopt);
+        std::erase_if(queue_, [&](const Waiting& w) { return w.id == waiting.id; });
         admit(waiting, out);   // even if marked by now: a granted open is never taken back before it returns
     }
     settle(out);
@@ -75,19 +81,16 @@ void LockFile::granted(Mode mode, Effects& out) {
 void LockFile::refused(locks::Refusal why, Effects& out) {
     if (lost_) return;
     stated_.reset();
-    const auto at = std::find_if(queue_.begin(), queue_.end(), [this](const Waiting& w) { return asking_ == w.id; });
-    if (at != queue_.end()) {
-        const Mode level = at->mode.level;
-        out.answers.push_back({at->id, errno_of(why)});
-        queue_.erase(at);
+    if (const auto asked = std::exchange(asking_, std::nullopt)) {
         // Other trylocks that waited for this answer have it too.
-        for (auto w = queue_.begin(); w != queue_.end();) {
-            const bool same = why == locks::Refusal::would_block && w->mode.nonblock && locks::covers(w->mode.level, level);
-            if (same) out.answers.push_back({w->id, ETXTBSY});
-            w = same ? queue_.erase(w) : w + 1;
-        }
+        std::erase_if(queue_, [&](const Waiting& w) {
+            const bool itself = w.id == asked->id;
+            const bool same = why == locks::Refusal::would_block && w.mode.nonblock &&
+                              locks::covers(w.mode.level, asked->mode.level);
+            if (itself || same) out.answers.push_back({w.id, itself ? errno_of(why) : ETXTBSY});
+            return itself || same;
+        });
     }
-    asking_.reset();
     settle(out);
 }
 
@@ -121,40 +124,35 @@ void LockFile::admit(const Waiting& waiting, Effects& out) {
 }
 
 void LockFile::admit_covered(Effects& out) {
-    for (auto at = queue_.begin(); at != queue_.end();) {
-        const bool covered = locks::covers(used(), at->mode.level) && allowed(at->mode.level);
-        if (covered) {
-            if (asking_ == at->id) asking_.reset();
-            admit(*at, out);
-        }
-        at = covered ? queue_.erase(at) : at + 1;
-    }
+    std::erase_if(queue_, [&](const Waiting& waiting) {
+        if (!locks::covers(used(), waiting.mode.level) || !allowed(waiting.mode.level)) return false;
+        if (asks(waiting.id)) asking_.reset();
+        admit(waiting, out);
+        return true;
+    });
 }
 
 // O_NONBLOCK never waits for a hand-over that only a local program's close can bring.
 void LockFile::refuse_held_back(Effects& out) {
-    for (auto at = queue_.begin(); at != queue_.end();) {
-        const bool refuse = at->mode.nonblock && asking_ != at->id && !allowed(at->mode.level);
-        if (refuse) out.answers.push_back({at->id, ETXTBSY});
-        at = refuse ? queue_.erase(at) : at + 1;
-    }
+    std::erase_if(queue_, [&](const Waiting& waiting) {
+        if (!waiting.mode.nonblock || asks(waiting.id) || allowed(waiting.mode.level)) return false;
+        out.answers.push_back({waiting.id, ETXTBSY});
+        return true;
+    });
 }
 
 void LockFile::settle(Effects& out) {
     if (mark_ != Mode::NL && locks::compatible(used(), mark_)) mark_ = Mode::NL;   // nothing of ours is in the way any more
     admit_covered(out);
     refuse_held_back(out);
-    if (!queue_.empty() && !asking_ && allowed(queue_.front().mode.level)) asking_ = queue_.front().id;
-    state_demand();
+    ask_for_next();
 }
 
-void LockFile::state_demand() {
+void LockFile::ask_for_next() {
+    if (!queue_.empty() && !asking_ && allowed(queue_.front().mode.level)) asking_ = queue_.front();
     locks::Demand demand{.used = used(), .want = std::nullopt, .interest = true, .cache = true};
-    for (const Waiting& waiting : queue_) {
-        if (asking_ != waiting.id) continue;
-        // Not `convert`: an upgrade keeps its place among all nodes' requests, and two upgrades wait for each other.
-        demand.want = locks::Want{.mode = waiting.mode.level, .noqueue = waiting.mode.nonblock};
-    }
+    // Not `convert`: an upgrade keeps its place among all nodes' requests, and two upgrades wait for each other.
+    if (asking_) demand.want = locks::Want{.mode = asking_->mode.level, .noqueue = asking_->mode.nonblock};
     if (stated_ == demand) return;
     stated_ = demand;
     port_.set_demand(handle_, demand);

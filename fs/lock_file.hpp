@@ -81,14 +81,15 @@ private:
     void settle(Effects& out);
     void admit_covered(Effects& out);
     void refuse_held_back(Effects& out);
-    void state_demand();
+    bool asks(OpenId id) const { return asking_ && asking_->id == id; }
+    void ask_for_next();                 // and states the demand
 
     locks::LockPort& port_;
     const locks::Handle handle_;
     std::map<OpenId, locks::Mode> descriptors_;
     std::size_t writers_ = 0;            // descriptors at EX
     std::deque<Waiting> queue_;
-    std::optional<OpenId> asking_;       // the waiting open whose want the node has
+    std::optional<Waiting> asking_;      // the waiting open whose want the node has
     locks::Mode mark_ = locks::Mode::NL; // highest mode another node waits for, NL: none
     std::optional<locks::Demand> stated_; // as the node knows it; nullopt: must be stated anew
     bool lost_ = false;

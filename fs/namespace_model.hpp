@@ -23,7 +23,7 @@ namespace sdlm::fs {
 using Ino = std::uint64_t;
 inline constexpr Ino root_ino = 1;
 inline constexpr std::size_t name_bytes_max = 255;         // a longer one is ENAMETOOLONG wherever it comes up
-inline constexpr std::size_t waiting_opens_max = 65536;    // per mount; then ENFILE
+inline constexpr std::size_t waiting_opens_max = 16384;    // per mount; then ENFILE
 inline constexpr std::size_t domains_max = 4096;           // per mount; then ENOSPC
 
 struct Attributes {
