@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Watching the other slots. The own slot: own_slot.cpp.
+#include "heartbeat/membership.hpp"
+
+#include "disk/base/assert.hpp"
+
+namespace sdlm::heartbeat {
+
+using disk::SlotState;
+
+namespace {
+bool lives(SlotState state) {
+    return state == SlotState::claiming || state == SlotState::live || state == SlotState::leaving;
+}
+// Tells unattested lives apart, as digests tell damaged images apart.
+std::uint32_t digest_of(const disk::SlotHeader& header) {
+    const std::uint64_t mixed = header.incarnation.nonce * 31 + header.incarnation.generation * 7 + header.sequence;
+    return static_cast<std::uint32_t>(mixed ^ (mixed >> 32));
+}
+}  // namespace
+
+Membership::Membership(const MembershipConfig& config)
+    : config_(config), prng_(config.nonce_seed), peers_(config.slot_count) {}
+
+void Membership::slots_read(Instant submitted, Instant completed, std::uint64_t own_written,
+                            const std::vector<Sight>& sights) {
+    SDLM_ASSERT(sights.size() == peers_.size());
+    if (own_ == Own::idle || own_ == Own::left || own_ == Own::lost || own_ == Own::failed) return;
+    ++reads_;
+    for (NodeIndex node = 0; node < peers_.size(); ++node)
+        if (node != node_) see_peer(node, submitted, completed, sights[node]);
+    if (own_ == Own::choosing) choose(submitted, completed);
+    else if (own_ == Own::claiming) settle(submitted, sights[node_]);
+    else see_own(own_written, sights[node_]);
+}
+
+void Membership::see_peer(NodeIndex node, Instant submitted, Instant completed, const Sight& sight) {
+    Peer& peer = peers_[node];
+    peer.current = false;
+    if (!sight.header) {
+        see_damage(node, submitted, completed, sight);
+        return judge(node, submitted);
+    }
+    const disk::SlotHeader& header = *sight.header;
+    const bool following = peer.known && peer.ended == EndedBy::none;
+    if (peer.known && header.incarnation == peer.header.incarnation) {
+        peer.damaged = false;
+        peer.error.reset();
+        if (!following) {
+            if (header.sequence > peer.ended_sequence && header.sequence > peer.header.sequence) {
+                ++zombies_;                       // a late write of the dead: never looked at (I7)
+                peer.header.sequence = header.sequence;
+            }
+            return;
+        }
+        if (header.sequence < peer.header.sequence) return judge(node, submitted);   // an older image came back
+        if (header.sequence > peer.header.sequence) {
+            peer.header = header;
+            peer.changed_at = completed;
+            ++peer.changes;
+        }
+        peer.current = true;
+        if (header.state == SlotState::left) return end(node, EndedBy::left, header.sequence);
+        if (header.state == SlotState::fenced) return end(node, EndedBy::fenced, header.sequence);
+        return judge(node, submitted);
+    }
+    if (following) {
+        const bool attested = header.previous == peer.header.incarnation && header.previous_end != disk::PreviousEnd::none;
+        if (!attested) {
+            // Wiped, or a claim by somebody who does not know of this life: its records keep counting until it is judged dead.
+            see_damage(node, submitted, completed, Sight{Error{.code = Errc::busy, .field = "incarnation"}, digest_of(header)});
+            return judge(node, submitted);
+        }
+        const bool clean = header.previous_end == disk::PreviousEnd::left;
+        end(node, clean ? EndedBy::left : EndedBy::replaced, header.previous_sequence);
+    } else if (peer.known && header.incarnation.generation < peer.header.incarnation.generation) {
+        return;                                   // an image from before the life that has ended
+    }
+    see_life(node, completed, header);
+}
+
+void Membership::see_life(NodeIndex node, Instant completed, const disk::SlotHeader& header) {
+    Peer& peer = peers_[node];
+    peer = Peer{};
+    if (header.state == SlotState::free || header.incarnation.none()) return;
+    peer.known = true;
+    peer.header = header;
+    peer.changed_at = completed;
+    peer.current = true;
+    if (header.state == SlotState::left) peer.ended = EndedBy::left;
+    if (header.state == SlotState::fenced) peer.ended = EndedBy::fenced;
+    peer.ended_sequence = header.sequence;
+    if (lives(header.state))
+        events_.push_back({PeerEvent::Kind::appeared, node, header.incarnation, EndedBy::none, header.sequence});
+}
+
+void Membership::see_damage(NodeIndex node, Instant submitted, Instant completed, const Sight& sight) {
+    Peer& peer = peers_[node];
+    if (!peer.damaged || peer.digest != sight.digest) {
+        if (!peer.damaged) warn("slot " + std::to_string(node) + ": " + describe(sight.header.error()));
+        peer.damaged = true;
+        peer.ignored = false;
+        peer.digest = sight.digest;
+        peer.damaged_since = completed;
+    }
+    peer.error = sight.header.error();
+    const bool followed = peer.known && peer.ended == EndedBy::none;
+    if (!followed && submitted - peer.damaged_since >= config_.timing.dead()) peer.ignored = true;
+}
+
+// Two own reads, at least dead() apart, that show one sequence: its lease and its time to stop are over.
+void Membership::judge(NodeIndex node, Instant submitted) {
+    Peer& peer = peers_[node];
+    if (!peer.known || peer.ended != EndedBy::none || peer.evict_wanted || !lives(peer.header.state)) return;
+    if (submitted - peer.changed_at < config_.timing.dead()) return;
+    peer.evict_wanted = true;
+    events_.push_back({PeerEvent::Kind::evict, node, peer.header.incarnation, EndedBy::evicted, peer.header.sequence});
+}
+
+void Membership::evict_published(NodeIndex node) {
+    Peer& peer = peers_[node];
+    if (!peer.evict_wanted || peer.ended != EndedBy::none) return;
+    end(node, EndedBy::evicted, peer.header.sequence);
+}
+
+void Membership::fact(NodeIndex by, NodeIndex node, const Incarnation& incarnation, std::uint64_t sequence) {
+    if (node >= peers_.size()) return;
+    if (node == node_) {
+        if (incarnation == incarnation_) lose("evicted by node " + std::to_string(by));
+        return;
+    }
+    Peer& peer = peers_[node];
+    if (peer.known && peer.ended == EndedBy::none && peer.header.incarnation == incarnation)
+        end(node, EndedBy::evicted, sequence);
+}
+
+void Membership::end(NodeIndex node, EndedBy by, std::uint64_t sequence) {
+    Peer& peer = peers_[node];
+    peer.ended = by;
+    peer.ended_sequence = sequence;
+    events_.push_back({PeerEvent::Kind::ended, node, peer.header.incarnation, by, sequence});
+}
+
+void Membership::warn(std::string text) {
+    if (warnings_.size() < 64) warnings_.push_back(std::move(text));
+}
+
+}  // namespace sdlm::heartbeat

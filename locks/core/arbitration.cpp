@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// The decisions on one resource: what to give up, what to tell, what to ask for, when to take it.
+// Rules and their reasons: locks/PROTOCOL.md §4 and §5.
+#include <algorithm>
+
+#include "disk/base/assert.hpp"
+#include "locks/core/locks_core.hpp"
+#include "locks/core/mode.hpp"
+
+namespace sdlm::locks {
+
+namespace {
+constexpr Mode all_modes[] = {Mode::EX, Mode::PW, Mode::PR, Mode::CW, Mode::CR, Mode::NL};
+
+constexpr std::uint8_t bit(Mode m) { return detail::bit(m); }
+constexpr std::uint8_t conflict_mask(Mode m) {
+    return static_cast<std::uint8_t>(~detail::compatible_mask[static_cast<std::size_t>(m)] & 0x3f);
+}
+}  // namespace
+
+// Order of wants: conversions of modes in use first, then tickets, then node numbers. Total, and the same for all nodes.
+bool LocksCore::before(const LockRecord& record, NodeIndex node, const Resource& r) const {
+    if (record.convert != r.demand.want->convert) return record.convert;
+    if (record.ticket != r.ticket) return record.ticket < r.ticket;
+    return node < me_;
+}
+
+LocksCore::Scan LocksCore::scan(const Resource& r) const {
+    Scan s;
+    s.max_ticket = std::max(r.ticket, r.answered);
+    const std::uint8_t used_conflicts = conflict_mask(r.demand.used);
+    for (const PeerRecord& peer : r.peers) {
+        if (!counts(peer)) continue;
+        const LockRecord& record = peer.record;
+        s.max_ticket = std::max({s.max_ticket, record.ticket, record.answered});
+        s.held_mask |= bit(record.held);
+        if (record.phase != Phase::none) {
+            s.want_mask |= bit(record.want);
+            if (!record.noqueue || record.noqueue_bast) s.bast_mask |= bit(record.want);
+            if (record.noqueue && (used_conflicts & bit(record.want)) != 0)
+                s.noqueue_ticket = std::max(s.noqueue_ticket, record.ticket);
+        }
+        if (r.demand.want) scan_order(r, peer, r.target(), s);
+        scan_lvb(record, s);
+    }
+    return s;
+}
+
+void LocksCore::scan_order(const Resource& r, const PeerRecord& peer, Mode target, Scan& s) const {
+    const LockRecord& record = peer.record;
+    if (conflicts(record.held, target)) {
+        s.held_conflict = true;
+        if (r.ticket != 0 && record.answered >= r.ticket) s.held_answered = true;
+    }
+    if (record.phase == Phase::none || !conflicts(record.want, target)) return;
+    // A want that has no place yet comes after all that has one.
+    const bool low = r.ticket == 0 || before(record, peer.node, r);
+    if (record.phase == Phase::trying) {
+        (low ? s.try_low : s.try_high) = true;
+    } else if (low) {
+        s.wait_low = true;
+        if (!record.noqueue) s.wait_low_queued = true;
+    }
+}
+
+void LocksCore::evaluate(Resource& r, Instant now) {
+    const Scan s = scan(r);
+    if (r.open) {
+        give_up(r, s, now);
+        announce(r, s);
+        answer(r, s, now);
+        decide(r, s, now);
+    }
+    keep_lvb(r, s, now);
+}
+
+// Held modes that no local lock uses are cached for nobody's sake but speed: whoever wants them gets them.
+void LocksCore::give_up(Resource& r, const Scan& s, Instant now) {
+    const auto against = static_cast<std::uint8_t>(s.want_mask & conflict_mask(r.held));
+    if (against == 0) {
+        // Granted but still shown as a try: others cannot tell until it is published.
+        if (r.published.phase == Phase::trying && r.phase == Phase::none && r.entry != no_entry && s.want_mask != 0)
+            mark(r, Urgency::urgent, now);
+        return;
+    }
+    r.conflict_at = now;
+    last_conflict_ = now;
+    if (r.phase == Phase::none && r.entry != no_entry && r.published.phase != Phase::none) mark(r, Urgency::urgent, now);
+    Mode keep = r.demand.used;
+    for (Mode m : all_modes) {
+        if (covers(r.held, m) && covers(m, r.demand.used) && (against & conflict_mask(m)) == 0) {
+            keep = m;
+            break;
+        }
+    }
+    if (keep != r.held) lower(r, keep, Urgency::urgent, now);
+    else if (r.published.held != r.held) mark(r, Urgency::urgent, now);
+}
+
+void LocksCore::announce(Resource& r, const Scan& s) {
+    const auto against = static_cast<std::uint8_t>(s.bast_mask & conflict_mask(r.demand.used));
+    Mode wanted = Mode::NL;
+    for (Mode m : all_modes) {
+        if ((against & bit(m)) != 0) {
+            wanted = m;
+            break;
+        }
+    }
+    if (wanted == r.blocked) return;
+    r.blocked = wanted;
+    ++counters_.blocked_notices;
+    events_.push_back({LockEvent::Kind::blocked, make_handle_of(r), wanted, {}});
+}
+
+// A trylock must learn that the mode is really in use, not merely cached.
+void LocksCore::answer(Resource& r, const Scan& s, Instant now) {
+    if (s.noqueue_ticket <= r.answered) return;
+    r.answered = s.noqueue_ticket;
+    mark(r, Urgency::urgent, now);
+}
+
+void LocksCore::decide(Resource& r, const Scan& s, Instant now) {
+    if (!r.demand.want) return;
+    if (r.phase == Phase::none) return start_want(r, s, now);
+    if (refuse_now(r, s, now)) return refuse(r, Refusal::would_block, now);
+    const bool behind = s.try_low || s.wait_low;
+    if (r.phase == Phase::waiting) {
+        // First in the line: raise the flag, even while the mode is still held by others. Their release then needs no further write of mine.
+        if (!behind && !s.try_high) set_phase(r, Phase::trying, now);
+        return;
+    }
+    if (behind) return set_phase(r, Phase::waiting, now);
+    if (s.held_conflict || s.try_high) return;
+    // I4, I5: the flag lies on the disk, and everybody was read after that.
+    if (r.flag_write != 0 && view_ >= r.flag_write) grant(r, s, now, false);
+}
+
+void LocksCore::start_want(Resource& r, const Scan& s, Instant now) {
+    if (covers(r.held, r.target())) return grant(r, s, now, true);
+    if (log_.live_bytes() > log_.live_bytes_max()) return refuse(r, Refusal::no_space, now);
+    r.ticket = s.max_ticket + 1;
+    r.deadline = r.demand.want->noqueue ? now + timing_.answer() : never;
+    const bool behind = s.try_low || s.wait_low || s.try_high;
+    set_phase(r, behind ? Phase::waiting : Phase::trying, now);
+    list(r);
+}
+
+bool LocksCore::refuse_now(const Resource& r, const Scan& s, Instant now) const {
+    if (!r.demand.want->noqueue) return false;
+    if (now >= r.deadline) return true;
+    if (r.flag_write == 0 || view_ < r.flag_write) return false;
+    return s.held_answered || s.wait_low_queued;
+}
+
+void LocksCore::set_phase(Resource& r, Phase phase, Instant now) {
+    r.phase = phase;
+    r.flag_write = 0;
+    if (phase == Phase::none) {
+        r.ticket = 0;
+        r.deadline = never;
+    }
+    mark(r, Urgency::urgent, now);
+}
+
+void LocksCore::grant(Resource& r, const Scan& s, Instant now, bool cached) {
+    const Mode target = r.target();
+    if (!cached) {
+        // `held` above `target` may be cached; anything else idle was not arbitrated together with it.
+        if (!covers(r.held, target)) set_held(r, target);
+        r.phase = Phase::none;
+        r.ticket = 0;
+        r.flag_write = 0;
+        r.deadline = never;
+        mark(r, s.want_mask != 0 ? Urgency::urgent : Urgency::lazy, now);
+        ++counters_.grants;
+    } else {
+        ++counters_.cached_grants;
+    }
+    SDLM_ASSERT(covers(r.held, target));
+    const Mode wanted = r.demand.want->mode;
+    r.demand.used = target;
+    r.demand.want.reset();
+    learn_lvb(r, s);
+    events_.push_back({LockEvent::Kind::granted, make_handle_of(r), wanted, {}});
+    touch(r);           // others may wait for what is in use now
+}
+
+void LocksCore::refuse(Resource& r, Refusal why, Instant now) {
+    if (r.phase != Phase::none) set_phase(r, Phase::none, now);
+    r.demand.want.reset();
+    ++counters_.refusals;
+    events_.push_back({LockEvent::Kind::refused, make_handle_of(r), Mode::NL, why});
+}
+
+}  // namespace sdlm::locks

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Node-level locks: this node's demands against the other nodes' records. Pure. Decides on replicas only, and only on a
+// view that was read after the own flag was written (I4, I5). see locks/PROTOCOL.md §4
+#pragma once
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "disk/base/instant.hpp"
+#include "heartbeat/timing.hpp"
+#include "locks/core/log_writer.hpp"
+#include "locks/core/resource.hpp"
+
+namespace sdlm::locks {
+
+struct LockEvent {
+    enum class Kind : std::uint8_t { granted, refused, blocked } kind;
+    Handle handle = no_handle;
+    Mode mode = Mode::NL;
+    Refusal why = Refusal::would_block;
+};
+
+struct LockCounters {
+    std::uint64_t grants = 0, cached_grants = 0, refusals = 0, releases = 0, blocked_notices = 0;
+};
+
+class LocksCore {
+public:
+    LocksCore(std::uint32_t slot_count, const heartbeat::Timing& timing, LogWriter& log);
+
+    void set_me(NodeIndex me) { me_ = me; }
+
+    // Client side; see LockPort. `handle` arguments must be alive.
+    Result<Handle> open(const ResourceKey& key, LockEvents& events);
+    void close(Handle handle, Instant now);
+    void set_demand(Handle handle, const Demand& demand, Instant now);
+    const Lvb& lvb(Handle handle) const;
+    void write_lvb(Handle handle, std::span<const std::byte> value, bool valid);
+    Mode held(Handle handle) const;
+    bool alive(Handle handle) const;
+    LockEvents* events_of(Handle handle) const;
+
+    // Peers' records (from ReplicaSink).
+    void apply(NodeIndex node, std::uint32_t stamp, const disk::LockEntry& entry);
+    void valid_from(NodeIndex node, std::uint32_t stamp);
+    enum class End : std::uint8_t {
+        clean,          // left: held nothing
+        dead,           // evicted or fenced; the replica is exactly the state it died with
+        dead_inexact,   // ... and the replica may differ from that: all of its values are suspect
+    };
+    void peer_ended(NodeIndex node, std::uint32_t next_stamp, End how);
+    std::uint64_t records_of(NodeIndex node) const { return record_count_[node]; }
+
+    // A new view: every live peer is known up to a read that was submitted after own write `view` completed.
+    void set_view(std::uint64_t view) { view_ = view; }
+    void evaluate_pending();                       // after a new view: all that waits is looked at again
+    // Looks at everything that was touched; fills events(). Returns false when there was nothing to do.
+    bool evaluate_touched(Instant now);
+    bool more() const { return !touched_.empty(); }
+    std::vector<LockEvent>& events() { return events_; }
+
+    // Publication. flush() hands changed records to the log; after LogWriter::compose, composed() says which write carries them.
+    Urgency urgency() const { return urgency_; }
+    Instant soon_at() const { return soon_at_; }
+    void flush();
+    void composed(std::uint64_t write_ordinal);
+    // Some flag is on the disk (in a write up to `writes_done`) that the newest read, of view `read_view`, cannot decide.
+    bool waits_for_read(std::uint64_t writes_done, std::uint64_t read_view) const;
+
+    bool waiting() const { return !pending_.empty(); }        // something waits for others or for a read
+    bool holding() const { return holding_ > 0; }             // something is held, used or cached
+    Instant deadline() const;                                 // earliest noqueue deadline
+    Instant last_conflict() const { return last_conflict_; }
+
+    // Clean leave: everything is given up; true when nothing is left to hand over.
+    void release_all(Instant now);
+    bool drained() const { return entries_ == 0; }
+    void drop_orphans();
+
+    const LockCounters& counters() const { return counters_; }
+    // Every resource with any record, own or valid others'. Order of creation.
+    template <class F> void each(F&& f) const {
+        for (const Resource& r : table_)
+            if (r.used_slot) f(r);
+    }
+    bool counts(const PeerRecord& peer) const { return peer.stamp >= valid_from_[peer.node]; }
+
+private:
+    struct Scan {
+        std::uint8_t held_mask = 0;                // modes held by others
+        std::uint8_t want_mask = 0;                // modes wanted by others
+        std::uint8_t bast_mask = 0;                // ... by those whose want is to be announced
+        std::uint64_t max_ticket = 0;
+        std::uint64_t noqueue_ticket = 0;          // highest ticket of a trylock that conflicts with what is in use here
+        bool held_conflict = false;                // with my target, from here on
+        bool held_answered = false;                // a conflicting holder has answered my ticket
+        bool try_low = false, try_high = false;
+        bool wait_low = false, wait_low_queued = false;
+        bool interest = false;                     // some other node keeps the LVB alive
+        Lvb best;                                  // newest carried by others
+        bool best_orphan = false;                  // ... and only by orphans or the dead
+    };
+    Resource& at(Handle handle);
+    const Resource& at(Handle handle) const;
+    Handle make_handle_of(const Resource& r) const;
+    ResourceIndex find_or_add(const ResourceKey& key);
+    void touch(Resource& r);
+    void list(Resource& r);
+    void mark(Resource& r, Urgency urgency, Instant now);
+    void set_held(Resource& r, Mode mode);
+    bool before(const LockRecord& record, NodeIndex node, const Resource& r) const;
+
+    void evaluate(Resource& r, Instant now);
+    Scan scan(const Resource& r) const;
+    void scan_order(const Resource& r, const PeerRecord& peer, Mode target, Scan& s) const;
+    void scan_lvb(const LockRecord& record, Scan& s) const;
+    void inherit(Resource& r, const LockRecord& dead, std::uint64_t ordinal, End how);
+    void remember(Resource& r);
+    void list_record(NodeIndex node, ResourceIndex index);
+    void give_up(Resource& r, const Scan& s, Instant now);
+    void announce(Resource& r, const Scan& s);
+    void answer(Resource& r, const Scan& s, Instant now);
+    void decide(Resource& r, const Scan& s, Instant now);
+    void start_want(Resource& r, const Scan& s, Instant now);
+    bool refuse_now(const Resource& r, const Scan& s, Instant now) const;
+    void set_phase(Resource& r, Phase phase, Instant now);
+    void grant(Resource& r, const Scan& s, Instant now, bool cached);
+    void refuse(Resource& r, Refusal why, Instant now);
+    void keep_lvb(Resource& r, const Scan& s, Instant now);
+    void learn_lvb(Resource& r, const Scan& s);
+    void see_version(Resource& r, std::uint64_t version);
+    void lower(Resource& r, Mode to, Urgency urgency, Instant now);
+    void erase_if_unused(Resource& r);
+    bool idle_cacheable(const Resource& r, Instant now) const;
+
+    heartbeat::Timing timing_;
+    LogWriter& log_;
+    NodeIndex me_ = no_node;
+    std::deque<Resource> table_;
+    std::vector<ResourceIndex> free_;
+    std::unordered_map<std::string, ResourceIndex> index_;    // looked up only, never iterated
+    std::vector<std::vector<ResourceIndex>> records_;         // per node: resources that it has (or had) a record of
+    std::vector<std::uint32_t> valid_from_;
+    std::deque<ResourceIndex> remembered_;                    // kept only for what a dead node left; oldest first
+    std::vector<std::uint64_t> record_count_;
+    std::vector<ResourceIndex> touched_, pending_, dirty_, flagged_;
+    std::vector<LockEvent> events_;
+    LockCounters counters_;
+    std::uint64_t ordinal_ = 1;
+    std::uint64_t view_ = 0;
+    Urgency urgency_ = Urgency::none;
+    Instant soon_at_ = never;
+    Instant last_conflict_{INT64_MIN / 2};
+    std::size_t holding_ = 0;
+    std::size_t entries_ = 0;
+    std::size_t reserved_bytes_ = 0;
+};
+
+}  // namespace sdlm::locks

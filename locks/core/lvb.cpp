@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Lock value blocks: which value is current, who carries it, what a death does to it (I6). see locks/PROTOCOL.md §6
+#include "disk/base/assert.hpp"
+#include "disk/base/limits.hpp"
+#include "locks/core/locks_core.hpp"
+#include "locks/core/mode.hpp"
+
+namespace sdlm::locks {
+
+namespace {
+// The newer version counts; of one version a copy marked not valid counts, since its writer knew of a death that the other did not.
+bool newer(const Lvb& a, const Lvb& b) {
+    return a.version > b.version || (a.version == b.version && a.version > 0 && !a.valid && b.valid);
+}
+constexpr std::size_t remembered_max = 65'536;
+}  // namespace
+
+void LocksCore::see_version(Resource& r, std::uint64_t version) {
+    r.version_seen = version;
+    r.version_seen_at = ++ordinal_;
+}
+
+void LocksCore::write_lvb(Handle handle, std::span<const std::byte> value, bool valid) {
+    Resource& r = at(handle);
+    SDLM_ASSERT(writes_lvb(r.demand.used));
+    SDLM_ASSERT(value.size() <= limits::lvb_bytes_max);
+    if (!r.lvb_dirty) ++r.lvb.version;      // one version for all writes of one hold: nobody reads in between
+    r.lvb_dirty = true;
+    r.lvb.valid = valid;
+    r.lvb.length = static_cast<std::uint8_t>(value.size());
+    r.lvb.bytes = {};
+    std::copy(value.begin(), value.end(), r.lvb.bytes.begin());
+}
+
+void LocksCore::scan_lvb(const LockRecord& record, Scan& s) const {
+    if (record.interest || record.held != Mode::NL || record.phase != Phase::none) s.interest = true;
+    if (record.lvb.version == 0) return;
+    if (newer(record.lvb, s.best)) {
+        s.best = record.lvb;
+        s.best_orphan = record.orphan_lvb;
+    } else if (record.lvb.version == s.best.version) {
+        s.best_orphan = s.best_orphan && record.orphan_lvb;
+    }
+}
+
+// A node died with this record. What it may have been writing is lost; what it carried goes to whoever keeps an interest.
+void LocksCore::inherit(Resource& r, const LockRecord& dead, std::uint64_t ordinal, End how) {
+    // A try may have been granted, unless somebody held against it all the time: a grant would have been published before
+    // anybody else could get a conflicting mode.
+    bool may_be_granted = dead.phase == Phase::trying && compatible(r.held, dead.want);
+    for (const PeerRecord& peer : r.peers)
+        if (counts(peer) && &peer.record != &dead && conflicts(peer.record.held, dead.want)) may_be_granted = false;
+    const bool writing = writes_lvb(dead.held) || (may_be_granted && writes_lvb(dead.want));
+    if (writing || how == End::dead_inexact) r.suspect_at = ordinal;
+    if (dead.lvb.version > 0 && (r.estate_at < r.version_seen_at || newer(dead.lvb, r.estate))) {
+        r.estate = dead.lvb;
+        r.estate_at = ordinal;
+    }
+    if (r.suspect_at != ordinal && r.estate_at != ordinal) return;
+    if (r.needs() && r.estate_at == ordinal && newer(r.estate, r.carried)) {
+        Scan s = scan(r);
+        if (!newer(s.best, r.estate)) {
+            r.carried = r.estate;
+            mark(r, Urgency::urgent, Instant{});
+        }
+    }
+    remember(r);
+    touch(r);
+}
+
+// Bounded memory of what the dead left on resources that nobody here uses; the oldest is forgotten first.
+void LocksCore::remember(Resource& r) {
+    if (r.remembered) return;
+    r.remembered = true;
+    remembered_.push_back(r.self);
+    if (remembered_.size() <= remembered_max) return;
+    Resource& oldest = table_[remembered_.front()];
+    remembered_.pop_front();
+    oldest.remembered = false;
+    oldest.suspect_at = 0;
+    oldest.estate_at = 0;
+    oldest.estate = Lvb{};
+    erase_if_unused(oldest);
+}
+
+// Sets the client's view of the value: the newest that anybody carries, with what deaths did to it.
+void LocksCore::learn_lvb(Resource& r, const Scan& s) {
+    if (r.lvb_dirty) return;
+    Lvb best = newer(s.best, r.carried) ? s.best : r.carried;
+    const bool estate_counts = r.estate_at > r.version_seen_at && s.interest;
+    if (estate_counts && newer(r.estate, best)) best = r.estate;
+    if (r.suspect_at > r.version_seen_at) {
+        // The last writer died: nobody knows its value. Version 1 carries the mark where nothing was written before.
+        best.valid = false;
+        if (best.version == 0) best.version = 1;
+    }
+    r.lvb = best;
+}
+
+// The own record's part in keeping the value: adopt what has no keeper, drop what is out of date, publish invalid marks.
+void LocksCore::keep_lvb(Resource& r, const Scan& s, Instant now) {
+    if (r.needs() && !r.lvb_dirty) {
+        learn_lvb(r, s);
+        const bool orphaned = s.best.version > 0 && s.best_orphan && newer(s.best, r.carried);
+        const bool estate = r.lvb.version > 0 && newer(r.lvb, s.best) && newer(r.lvb, r.carried);
+        if (orphaned || estate) {
+            r.carried = r.lvb;
+            see_version(r, r.carried.version);
+            mark(r, Urgency::urgent, now);
+        }
+    }
+    if (r.carried.version > 0 && s.best.version > r.carried.version) {
+        r.carried = Lvb{};                   // a strictly newer value exists; equal copies are never dropped (both would)
+        mark(r, Urgency::lazy, now);
+    }
+    if (r.orphan()) {
+        const bool adopted = s.best.version >= r.carried.version && !s.best_orphan;
+        const bool seen = r.flag_write != 0 && view_ >= r.flag_write;
+        if (seen && (adopted || !s.interest)) {
+            r.carried = Lvb{};
+            mark(r, Urgency::soon, now);
+        } else {
+            list(r);
+        }
+    }
+}
+
+}  // namespace sdlm::locks

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Inside of NodeCore: the three cores, the I/O that is under way, and how far everybody is known.
+#pragma once
+#include <deque>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "heartbeat/membership.hpp"
+#include "locks/core/locks_core.hpp"
+#include "locks/core/log_writer.hpp"
+#include "locks/core/replica.hpp"
+#include "locks/node/node_core.hpp"
+
+namespace sdlm::node {
+
+struct NodeCore::Impl final : locks::ReplicaSink {
+    Impl(const disk::Superblock& superblock, const heartbeat::Timing& timing, Identity identity);
+
+    // --- node_pump.cpp
+    void pump(Instant now, Output& out);
+    void leave(Instant now);
+    void membership_events();
+    void peer_appeared(const heartbeat::PeerEvent& event);
+    void peer_ended(const heartbeat::PeerEvent& event);
+    void publish_evict(NodeIndex node, const Incarnation& incarnation, std::uint64_t sequence);
+    void own_transitions();
+    void stop_clients();
+    bool decide_locks();
+    void deliver();
+    void leave_progress();
+    bool ready_to_live() const;
+
+    // --- node_write.cpp
+    void write_if_due(Output& out);
+    bool write_due() const;
+    Instant next_write() const;
+    void submit_batch(Output& out);
+    void add_write(Output& out, std::uint64_t offset, std::vector<std::byte> bytes);
+    void add_pages(Output& out);
+    void add_card(Output& out);
+    void write_done(Instant now, IoId id, Result<void> result);
+    void batch_done();
+
+    // --- node_read.cpp
+    void read_if_due(Output& out);
+    Instant next_read() const;
+    Duration poll_interval() const;
+    void read_done(Instant now, IoId id, Result<std::span<const std::byte>> result);
+    void slots_done(std::span<const std::byte> bytes);
+    void follow(NodeIndex node, std::span<const std::byte> block, std::uint64_t view);
+    void fetch(Output& out);
+    void pages_done(NodeIndex node, Result<std::span<const std::byte>> result);
+    void update_view();
+
+    // ReplicaSink
+    void apply(NodeIndex node, std::uint32_t stamp, const disk::Record& record) override;
+    void valid_from(NodeIndex node, std::uint32_t stamp) override;
+
+    void warn(std::string text);
+    bool live() const { return member.own() == heartbeat::Own::live || member.own() == heartbeat::Own::leaving; }
+    bool ended() const;
+    std::size_t peers_alive() const;
+
+    disk::Superblock superblock;
+    heartbeat::Timing timing;
+    Identity identity;
+    heartbeat::Membership member;
+    locks::LogWriter log;
+    locks::LocksCore locks;
+    std::vector<locks::Replica> replicas;
+    Instant now;
+    IoId next_id = 1;
+
+    struct Lockspace {
+        locks::LockEvents* events = nullptr;
+        locks::EntryId entry = locks::no_entry;
+    };
+    std::map<std::string, Lockspace> lockspaces;
+    std::set<std::pair<NodeIndex, std::string>> peer_members;
+
+    // Facts about deaths: (who says so, about whom).
+    std::map<std::pair<NodeIndex, NodeIndex>, disk::EvictRecord> facts;
+    struct OwnFact {
+        locks::EntryId entry = locks::no_entry;
+        disk::EvictRecord record;
+        bool announced = false;            // durable, and membership knows
+    };
+    std::map<NodeIndex, OwnFact> own_facts;
+    std::map<NodeIndex, locks::EntryId> own_fences;
+    std::optional<NodeIndex> fence_by;     // somebody asks this life to stop
+
+    // One batch at a time: a slot image, and the journal pages that belong to it, side by side.
+    struct Batch {
+        bool active = false;
+        bool composed = false;             // `content` is to be written (again): not durable yet
+        bool failed = false;
+        bool card = false;
+        locks::Batch content;
+        std::uint64_t ordinal = 0;
+        std::uint64_t sequence = 0;
+        Instant submitted;
+        std::set<IoId> outstanding;
+        Instant retry_at{INT64_MIN / 2};
+    } batch;
+    std::uint64_t writes_composed = 0;     // ordinal of the newest composed batch
+    std::uint64_t writes_done = 0;         // ... of the newest durable one
+    bool write_now = false;                // a fact or a rest of records waits
+    bool card_written = false;
+
+    struct SlotsRead {
+        bool active = false;
+        IoId id = 0;
+        Instant submitted;
+        std::uint64_t view = 0;            // writes_done when it was submitted
+        std::uint64_t own_written = 0;
+    } slots_read;
+    Instant last_read{INT64_MIN / 2};      // completion
+    Instant read_again = never;            // a replica needs another look soon
+    Duration read_latency = milliseconds(1);
+    Duration write_latency;
+    Instant waiting_since = never;
+
+    struct Fetch {
+        bool active = false;
+        IoId id = 0;
+        std::uint64_t next = 0, end = 0;   // pages
+        std::uint32_t count = 0;           // of the read under way
+        std::uint64_t view = 0;
+        Incarnation incarnation;
+    };
+    std::vector<Fetch> fetches;
+    std::vector<std::uint64_t> synced;     // per node: view of the newest read that is applied completely
+    std::uint64_t last_view = 0;           // of the newest read with a good own slot
+    bool view_known = false;
+    Instant joining_since = never;
+
+    bool started = false, joined_told = false, end_told = false;
+    Instant leave_deadline = never;
+    bool leave_called = false;
+    std::vector<NodeEvent> events;         // to go out with the next pump
+    Counters counters;
+    std::vector<disk::Record> scratch;
+};
+
+PeerVerdict verdict_of(const heartbeat::Peer& peer, Duration age, const heartbeat::Timing& timing);
+
+}  // namespace sdlm::node

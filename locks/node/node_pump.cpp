@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// The order of things in one pump: deaths and lives, decisions, events for clients, I/O.
+#include <algorithm>
+#include <array>
+
+#include "disk/base/assert.hpp"
+#include "locks/node/node_impl.hpp"
+
+namespace sdlm::node {
+
+using heartbeat::EndedBy;
+using heartbeat::Own;
+using heartbeat::PeerEvent;
+
+NodeCore::Impl::Impl(const disk::Superblock& sb, const heartbeat::Timing& t, Identity id)
+    : superblock(sb),
+      timing(t),
+      identity(std::move(id)),
+      member({.slot_count = sb.geometry.slot_count,
+              .timing = t,
+              .requested = identity.requested,
+              .host = identity.host,
+              .boot = identity.boot,
+              .nonce_seed = identity.nonce_seed}),
+      log(disk::inline_capacity(sb.geometry.block_bytes), sb.geometry.ring_pages()),
+      locks(sb.geometry.slot_count, t, log),
+      fetches(sb.geometry.slot_count),
+      synced(sb.geometry.slot_count, 0) {
+    for (NodeIndex node = 0; node < sb.geometry.slot_count; ++node) replicas.emplace_back(node);
+}
+
+bool NodeCore::Impl::ended() const {
+    return member.own() == Own::left || member.own() == Own::lost || member.own() == Own::failed;
+}
+
+std::size_t NodeCore::Impl::peers_alive() const {
+    std::size_t count = 0;
+    for (NodeIndex node = 0; node < synced.size(); ++node)
+        if (node != member.node() && member.peer(node).alive()) ++count;
+    return count;
+}
+
+void NodeCore::Impl::warn(std::string text) {
+    if (events.size() < 256) events.push_back(Warning{std::move(text)});
+}
+
+void NodeCore::Impl::pump(Instant at, Output& out) {
+    out.clear();
+    now = at;
+    member.tick(now);
+    membership_events();
+    if (fence_by && live()) member.lose("fenced at the request of node " + std::to_string(*fence_by));
+    member.set_ready(member.own() == Own::claiming && ready_to_live());
+    own_transitions();
+    if (live()) {
+        // Clients answer events with new demands; a burst is decided in one go, but not for ever.
+        for (int round = 0; round < 64 && decide_locks(); ++round) deliver();
+        leave_progress();
+    }
+    if (!ended()) {
+        write_if_due(out);
+        read_if_due(out);
+    }
+    own_transitions();
+    out.events = std::move(events);
+    events.clear();
+    out.wake = earlier(next_write(), next_read());
+    if (live()) out.wake = earlier(out.wake, earlier(member.lease_end(), earlier(locks.deadline(), leave_deadline)));
+    if (locks.more()) out.wake = now;
+}
+
+void NodeCore::Impl::membership_events() {
+    for (std::string& text : member.warnings()) warn(std::move(text));
+    member.warnings().clear();
+    std::vector<PeerEvent> work;
+    while (!member.events().empty()) {
+        work.clear();
+        work.swap(member.events());
+        for (const PeerEvent& event : work) {
+            switch (event.kind) {
+                case PeerEvent::Kind::appeared: peer_appeared(event); break;
+                case PeerEvent::Kind::ended: peer_ended(event); break;
+                case PeerEvent::Kind::evict:
+                    publish_evict(event.node, event.incarnation, event.sequence);
+                    // Before it is live a node decides nothing that others could contradict.
+                    if (!live()) member.evict_published(event.node);
+                    break;
+            }
+        }
+    }
+}
+
+void NodeCore::Impl::peer_appeared(const PeerEvent& event) {
+    replicas[event.node].reset(event.incarnation, *this);
+    synced[event.node] = 0;
+    events.push_back(PeerJoined{event.node});
+    const auto own = own_facts.find(event.node);
+    if (own == own_facts.end()) return;
+    // The slot has a new life: nobody needs to know of the old one's end any more.
+    std::array<std::byte, disk::record_bytes_max> buffer;
+    disk::EvictRecord record = own->second.record;
+    record.retracted = true;
+    const std::size_t bytes = disk::encode(disk::Record(disk::EvictEntry{event.node, record}), buffer, 0);
+    log.remove(own->second.entry, std::span(buffer).first(bytes));
+    own_facts.erase(own);
+}
+
+void NodeCore::Impl::peer_ended(const PeerEvent& event) {
+    locks::Replica& replica = replicas[event.node];
+    const bool exact = replica.incarnation() == event.incarnation && !replica.fetching() &&
+                       replica.applied_sequence() == event.sequence;
+    const bool had_records = locks.records_of(event.node) > 0 || !exact;
+    using End = locks::LocksCore::End;
+    const End how = event.by == EndedBy::left ? End::clean : (exact || !had_records ? End::dead : End::dead_inexact);
+    fetches[event.node].next = fetches[event.node].end;
+    locks.peer_ended(event.node, replica.end(), how);
+    std::erase_if(peer_members, [&](const auto& entry) { return entry.first == event.node; });
+    std::erase_if(facts, [&](const auto& fact) { return fact.first.first == event.node; });
+    synced[event.node] = 0;
+    if (event.by == EndedBy::left) {
+        events.push_back(PeerLeft{event.node});
+    } else {
+        const bool mine = own_facts.contains(event.node);
+        // Everybody repeats the fact: a joiner waits until all live nodes know of a death and have published what it meant for values.
+        if (event.by == EndedBy::evicted && !mine) {
+            publish_evict(event.node, event.incarnation, event.sequence);
+            own_facts[event.node].announced = true;
+        }
+        ++counters.evictions;
+        events.push_back(PeerEvicted{event.node, event.incarnation, mine && event.by == EndedBy::evicted});
+    }
+    if (live()) update_view();
+}
+
+void NodeCore::Impl::publish_evict(NodeIndex node, const Incarnation& incarnation, std::uint64_t sequence) {
+    OwnFact& fact = own_facts[node];
+    if (fact.entry == locks::no_entry) fact.entry = log.add();
+    fact.record = {.incarnation = incarnation, .last_sequence = sequence};
+    fact.announced = false;
+    std::array<std::byte, disk::record_bytes_max> buffer;
+    const std::size_t bytes = disk::encode(disk::Record(disk::EvictEntry{node, fact.record}), buffer, 0);
+    log.update(fact.entry, std::span(buffer).first(bytes));
+    write_now = true;
+}
+
+// All peers are known completely, and every live peer has said that it knows of every death that is still to be seen.
+bool NodeCore::Impl::ready_to_live() const {
+    if (last_read < batch.submitted) return false;
+    bool acknowledged = true;
+    for (NodeIndex node = 0; node < synced.size(); ++node) {
+        if (node == member.node()) continue;
+        const heartbeat::Peer& peer = member.peer(node);
+        const bool followed = peer.known && peer.ended == EndedBy::none;
+        if (peer.damaged && !peer.ignored && !followed) return false;
+        if (peer.alive() && replicas[node].applied_sequence() == 0) return false;
+        if (!peer.known || peer.ended != EndedBy::evicted) continue;
+        for (NodeIndex by = 0; by < synced.size(); ++by) {
+            if (by == member.node() || by == node || !member.peer(by).alive()) continue;
+            const auto fact = facts.find({by, node});
+            if (fact == facts.end() || fact->second.incarnation != peer.header.incarnation) acknowledged = false;
+        }
+    }
+    return acknowledged || (joining_since != never && now - joining_since > timing.dead());
+}
+
+void NodeCore::Impl::own_transitions() {
+    if (member.own() == Own::claiming && joining_since == never) joining_since = now;
+    if (member.own() == Own::live && !joined_told) {
+        joined_told = true;
+        locks.set_me(member.node());
+        events.push_back(Joined{member.node(), member.incarnation()});
+    }
+    if (!ended() || end_told) return;
+    end_told = true;
+    if (member.own() == Own::left) {
+        events.push_back(Left{});
+    } else if (member.own() == Own::failed) {
+        events.push_back(JoinFailed{member.error(), member.reason()});
+    } else {
+        stop_clients();
+        events.push_back(LeaseLost{member.reason()});
+    }
+}
+
+// I1: from here on nothing is used. Each client is told once.
+void NodeCore::Impl::stop_clients() {
+    std::map<std::string, Lockspace> told;
+    told.swap(lockspaces);
+    for (auto& [name, lockspace] : told) lockspace.events->lease_lost();
+}
+
+bool NodeCore::Impl::decide_locks() {
+    if (locks.deadline() <= now) locks.evaluate_pending();
+    return locks.evaluate_touched(now);
+}
+
+void NodeCore::Impl::deliver() {
+    std::vector<locks::LockEvent> work;
+    work.swap(locks.events());
+    for (const locks::LockEvent& event : work) {
+        if (!locks.alive(event.handle)) continue;          // closed since
+        locks::LockEvents* client = locks.events_of(event.handle);
+        switch (event.kind) {
+            case locks::LockEvent::Kind::granted: client->granted(event.handle, event.mode, locks.lvb(event.handle)); break;
+            case locks::LockEvent::Kind::refused: client->refused(event.handle, event.why); break;
+            case locks::LockEvent::Kind::blocked: client->blocked(event.handle, event.mode); break;
+        }
+    }
+}
+
+void NodeCore::Impl::leave(Instant at) {
+    now = at;
+    if (leave_called || ended()) return;
+    leave_called = true;
+    leave_deadline = now + timing.adopt();
+    if (live()) locks.release_all(now);
+    member.leave();
+    write_now = true;
+}
+
+// Values that others still need are handed over first; nobody takes them within the bound: they are dropped.
+void NodeCore::Impl::leave_progress() {
+    if (leave_deadline == never || member.own() != Own::leaving) return;
+    if (batch.active || batch.composed || log.dirty() || locks.urgency() != locks::Urgency::none) return;
+    if (locks.drained() || now >= leave_deadline) {
+        member.leave_ready();
+        leave_deadline = never;
+    }
+}
+
+}  // namespace sdlm::node

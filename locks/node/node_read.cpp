@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Reading: all slots in one read; journal pages where a replica has a gap; how far everybody is known (I4).
+#include <algorithm>
+
+#include "disk/base/assert.hpp"
+#include "disk/base/crc32c.hpp"
+#include "locks/node/node_impl.hpp"
+
+namespace sdlm::node {
+
+namespace {
+constexpr std::uint64_t fetch_pages_max = 64;              // per read
+constexpr Duration poll_min = milliseconds(1);             // while this node waits for others
+constexpr Duration poll_long = milliseconds(5);            // ... when it has been waiting for long
+constexpr Duration poll_contended = milliseconds(10);      // holding something that others wanted lately
+constexpr Duration poll_holding = milliseconds(50);        // holding something
+constexpr Duration contended_for = milliseconds(2000);
+}  // namespace
+
+Duration NodeCore::Impl::poll_interval() const {
+    const Duration floor = std::max(poll_min, read_latency * 2);
+    if (locks.waiting()) {
+        const Duration waited = waiting_since == never ? Duration{} : now - waiting_since;
+        return std::min(timing.heartbeat, std::max(floor, std::min(waited / 50, poll_long)));
+    }
+    if (locks.holding() && peers_alive() > 0) {
+        const bool contended = now - locks.last_conflict() < contended_for;
+        return std::min(timing.heartbeat, std::max(floor, contended ? poll_contended : poll_holding));
+    }
+    return timing.heartbeat;
+}
+
+Instant NodeCore::Impl::next_read() const {
+    if (slots_read.active || ended() || !started) return never;
+    Instant due = earlier(member.read_due(last_read), read_again);
+    if (live()) {
+        if (locks.waits_for_read(writes_done, slots_read.view)) return Instant{};
+        due = earlier(due, last_read + poll_interval());
+    }
+    return due;
+}
+
+void NodeCore::Impl::read_if_due(Output& out) {
+    fetch(out);
+    waiting_since = !locks.waiting() ? never : (waiting_since == never ? now : waiting_since);
+    if (next_read() > now) return;
+    slots_read = {true, next_id++, now, writes_done, member.written_sequence()};
+    read_again = never;
+    out.reads.push_back({slots_read.id, disk::slots_offset, static_cast<std::uint32_t>(superblock.geometry.slots_bytes())});
+    ++counters.slot_reads;
+}
+
+void NodeCore::Impl::fetch(Output& out) {
+    if (ended()) return;
+    for (NodeIndex node = 0; node < fetches.size(); ++node) {
+        Fetch& f = fetches[node];
+        if (f.active || f.next == f.end) continue;
+        const std::uint64_t ring = superblock.geometry.ring_pages();
+        const std::uint64_t to_wrap = ring - f.next % ring;
+        f.count = static_cast<std::uint32_t>(std::min({f.end - f.next, to_wrap, fetch_pages_max}));
+        f.active = true;
+        f.id = next_id++;
+        out.reads.push_back({f.id, superblock.geometry.page_offset(node, f.next),
+                             static_cast<std::uint32_t>(f.count * limits::page_bytes)});
+        ++counters.page_reads;
+    }
+}
+
+void NodeCore::Impl::read_done(Instant at, IoId id, Result<std::span<const std::byte>> result) {
+    now = at;
+    if (slots_read.active && id == slots_read.id) {
+        slots_read.active = false;
+        last_read = now;
+        if (ended()) return;
+        if (!result) {
+            ++counters.read_errors;
+            warn("reading the slots failed: " + describe(result.error()));
+            read_again = now + timing.heartbeat / 8;
+            return;
+        }
+        read_latency = now - slots_read.submitted;
+        return slots_done(*result);
+    }
+    for (NodeIndex node = 0; node < fetches.size(); ++node)
+        if (fetches[node].active && fetches[node].id == id) return pages_done(node, result);
+    SDLM_UNREACHABLE();
+}
+
+void NodeCore::Impl::slots_done(std::span<const std::byte> bytes) {
+    const disk::Geometry& geometry = superblock.geometry;
+    SDLM_ASSERT(bytes.size() == geometry.slots_bytes());
+    std::vector<heartbeat::Sight> sights;
+    sights.reserve(geometry.slot_count);
+    for (NodeIndex node = 0; node < geometry.slot_count; ++node) {
+        const auto block = bytes.subspan(std::size_t{node} * geometry.block_bytes, geometry.block_bytes);
+        auto header = disk::decode_slot_header(block, superblock.uuid, node, geometry.slot_offset(node));
+        const std::uint32_t digest = header ? 0 : crc32c(block);
+        if (!header) ++counters.bad_blocks;
+        sights.push_back({std::move(header), digest});
+    }
+    member.slots_read(slots_read.submitted, now, slots_read.own_written, sights);
+    membership_events();
+    if (ended()) return;
+    const bool own_good = !live() || member.own_slot_good();
+    for (NodeIndex node = 0; node < geometry.slot_count; ++node) {
+        if (node == member.node() || !member.peer(node).current || !member.peer(node).alive()) continue;
+        follow(node, bytes.subspan(std::size_t{node} * geometry.block_bytes, geometry.block_bytes),
+               own_good ? slots_read.view : 0);
+    }
+    if (own_good) {
+        last_view = slots_read.view;
+        view_known = true;
+    }
+    update_view();
+}
+
+// Brings the replica of a node to the image of this read, or starts to read the pages that are missing.
+void NodeCore::Impl::follow(NodeIndex node, std::span<const std::byte> block, std::uint64_t view) {
+    const disk::SlotHeader& header = member.peer(node).header;
+    locks::Replica& replica = replicas[node];
+    if (replica.incarnation() != header.incarnation || replica.fetching()) return;
+    if (header.sequence > replica.applied_sequence()) {
+        scratch.clear();
+        const auto decoded = disk::decode_slot_records(block, superblock.geometry.slot_offset(node), scratch);
+        if (!decoded) {
+            ++counters.bad_blocks;
+            warn("slot " + std::to_string(node) + ": " + describe(decoded.error()));
+            return;
+        }
+        const auto range = replica.image(header, scratch, *this);
+        if (range) {
+            fetches[node] = Fetch{.next = range->first, .end = range->first + range->count, .view = view,
+                                  .incarnation = header.incarnation};
+            return;
+        }
+    }
+    if (replica.applied_sequence() >= header.sequence) synced[node] = std::max(synced[node], view);
+}
+
+void NodeCore::Impl::pages_done(NodeIndex node, Result<std::span<const std::byte>> result) {
+    Fetch& f = fetches[node];
+    f.active = false;
+    if (ended()) return;
+    locks::Replica& replica = replicas[node];
+    if (f.next == f.end || replica.incarnation() != f.incarnation || !replica.fetching()) {
+        f.next = f.end;                                  // the life ended meanwhile
+        return;
+    }
+    std::optional<Error> failure;
+    scratch.clear();
+    if (!result) {
+        failure = result.error();
+        ++counters.read_errors;
+    }
+    for (std::uint32_t i = 0; !failure && i < f.count; ++i) {
+        const disk::PageHeader expected{node, f.incarnation, f.next + i};
+        const auto page = result->subspan(std::size_t{i} * limits::page_bytes, limits::page_bytes);
+        const auto decoded = disk::decode_page(page, superblock.uuid, expected,
+                                               superblock.geometry.page_offset(node, f.next + i), scratch);
+        if (!decoded) failure = decoded.error();
+    }
+    if (failure) {
+        // Not written yet, half written, or overwritten already: the node is alive and writes on, or it will be evicted.
+        if (failure->code != Errc::stale && failure->code != Errc::bad_checksum && failure->code != Errc::bad_magic)
+            warn("journal of node " + std::to_string(node) + ": " + describe(*failure));
+        replica.fetch_failed();
+        f.next = f.end;
+        read_again = earlier(read_again, now + std::max(poll_min, read_latency));
+        return;
+    }
+    const bool complete = replica.pages(f.count, scratch, *this);
+    f.next += f.count;
+    if (!complete) return;
+    synced[node] = std::max(synced[node], f.view);
+    update_view();
+}
+
+// The view is as old as what is known of the node that is known worst.
+void NodeCore::Impl::update_view() {
+    if (!view_known || !live()) return;
+    std::uint64_t view = last_view;
+    for (NodeIndex node = 0; node < synced.size(); ++node) {
+        if (node == member.node()) continue;
+        const heartbeat::Peer& peer = member.peer(node);
+        const bool unknown = peer.damaged && !peer.ignored && !(peer.known && peer.ended == heartbeat::EndedBy::none);
+        if (unknown) return;                             // somebody may live there whose flags cannot be read
+        if (peer.alive()) view = std::min(view, synced[node]);
+    }
+    locks.set_view(view);
+    locks.evaluate_pending();
+}
+
+void NodeCore::Impl::apply(NodeIndex node, std::uint32_t stamp, const disk::Record& record) {
+    if (const auto* lock = std::get_if<disk::LockEntry>(&record)) {
+        locks.apply(node, stamp, *lock);
+    } else if (const auto* evict = std::get_if<disk::EvictEntry>(&record)) {
+        if (evict->evict.retracted) facts.erase({node, evict->node});
+        else facts[{node, evict->node}] = evict->evict;
+        if (!evict->evict.retracted)
+            member.fact(node, evict->node, evict->evict.incarnation, evict->evict.last_sequence);
+    } else if (const auto* fence = std::get_if<disk::FenceEntry>(&record)) {
+        if (!fence->fence.retracted && fence->node == member.node() && fence->fence.incarnation == member.incarnation())
+            fence_by = node;
+    } else if (const auto* entry = std::get_if<disk::MemberEntry>(&record)) {
+        if (entry->member.left) peer_members.erase({node, entry->lockspace});
+        else peer_members.insert({node, entry->lockspace});
+    }
+}
+
+void NodeCore::Impl::valid_from(NodeIndex node, std::uint32_t stamp) { locks.valid_from(node, stamp); }
+
+}  // namespace sdlm::node
