@@ -151,6 +151,7 @@ Instant Daemon::round_end() {
     if (state_ == State::leaving && disk::boottime_now() >= leave_bound_) {
         log(LogLevel::error, "could not leave within " + std::to_string((timing_.lease + timing_.stop()).ms()) +
                                  " ms: " + options_.device + " does not complete writes; others wait for the end of the lease");
+        files_.keep_state();
         finish(1);
     }
     return earlier(wake, leave_bound_);
@@ -256,6 +257,7 @@ void Daemon::on(const node::LeaseLost& event) {
     const bool was_leaving = state_ == State::leaving;
     leave_bound_ = never;
     set_state(State::lost);
+    files_.keep_state();
     exit_code_ = 1;
     for (auto& [directory, dlmfs] : mounts_) dlmfs->lease_lost();
     const bool stay = options_.on_lease_loss == OnLeaseLoss::stay ||

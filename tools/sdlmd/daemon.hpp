@@ -89,7 +89,7 @@ private:
     const disk::BlockDevice device_;
     const disk::Superblock superblock_;
     const heartbeat::Timing timing_;
-    const RunFiles files_;
+    RunFiles files_;
     ServiceNotifier notifier_;
     UniqueFd signals_;
     // Destroyed from the bottom up: mounts leave the port before the runtime goes, all before the reactor.

@@ -7,7 +7,6 @@
 #include <CLI/CLI.hpp>
 #include <exception>
 #include <filesystem>
-#include <map>
 
 #include "disk/base/limits.hpp"
 #include "tools/sdlmd/daemon.hpp"
@@ -49,18 +48,30 @@ void add_options(CLI::App& app, DaemonOptions& options) {
     app.add_option("--service", options.references,
                    "take a reference for this service from the start, as sdlm_hb_ctl -S does")
         ->type_name("NAME")->expected(1)->allow_extra_args(false)->take_all();
-    const std::map<std::string, OnLeaseLoss> policies{{"exit", OnLeaseLoss::exit}, {"stay", OnLeaseLoss::stay}};
-    app.add_option("--on-lease-loss", options.on_lease_loss,
-                   "exit, or stay until stopped (default: stay while something is mounted)")
-        ->type_name("exit|stay")->transform(CLI::CheckedTransformer(policies).description(""));
+    app.add_option_function<std::string>(
+           "--on-lease-loss",
+           [&options](const std::string& policy) {
+               if (policy == "exit") options.on_lease_loss = OnLeaseLoss::exit;
+               else if (policy == "stay") options.on_lease_loss = OnLeaseLoss::stay;
+               else throw CLI::ValidationError("--on-lease-loss", "'" + policy + "': give exit or stay");
+           },
+           "exit, or stay until stopped (default: stay while something is mounted)")
+        ->type_name("exit|stay");
 }
 
 // Paged out, the daemon might need the very storage that hangs to renew its lease.
 void lock_memory() {
+    // Under a limit that counts, MCL_FUTURE would turn a later allocation into a failure. With the limit at 0 only a
+    // process that no limit binds (CAP_IPC_LOCK) succeeds.
+    rlimit limit{};
+    ::getrlimit(RLIMIT_MEMLOCK, &limit);
     const rlimit unlimited{RLIM_INFINITY, RLIM_INFINITY};
-    // With a limit, MCL_FUTURE would turn a later allocation into a failure.
-    if (::setrlimit(RLIMIT_MEMLOCK, &unlimited) != 0 || ::mlockall(MCL_CURRENT | MCL_FUTURE) != 0)
-        log(LogLevel::info, "memory is not locked: no permission (CAP_IPC_LOCK, CAP_SYS_RESOURCE)");
+    const rlimit nothing{0, limit.rlim_max};
+    const bool free = ::setrlimit(RLIMIT_MEMLOCK, &unlimited) == 0;
+    if (!free) ::setrlimit(RLIMIT_MEMLOCK, &nothing);
+    const bool locked = ::mlockall(MCL_CURRENT | MCL_FUTURE) == 0;
+    if (!free) ::setrlimit(RLIMIT_MEMLOCK, &limit);
+    if (!locked) log(LogLevel::info, "memory is not locked: no permission (CAP_IPC_LOCK or LimitMEMLOCK=infinity)");
 }
 
 void prepare_signals() {

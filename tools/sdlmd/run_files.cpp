@@ -54,7 +54,7 @@ Result<RunFiles> RunFiles::claim(const std::string& directory, std::string& mess
 RunFiles::~RunFiles() {
     if (!lock_) return;
     for (const char* name : names) {
-        if (std::strcmp(name, "state") != 0) ::unlink((directory_ + "/" + name).c_str());
+        if (!state_kept_ || std::strcmp(name, "state") != 0) ::unlink((directory_ + "/" + name).c_str());
     }
 }
 

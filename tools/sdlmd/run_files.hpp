@@ -16,16 +16,19 @@ public:
     static Result<RunFiles> claim(const std::string& directory, std::string& message);
     RunFiles(RunFiles&&) = default;
     RunFiles& operator=(RunFiles&&) = delete;
-    ~RunFiles();      // removes all files but `state`; the lock file stays, so that nobody locks a removed one
+    ~RunFiles();      // removes the files; the lock file stays, so that nobody locks a removed one
 
     const std::string& directory() const { return directory_; }
     // NAME: pid, device, uuid, node, state. A newline is added.
     Result<void> set(const char* name, const std::string& value) const;
+    // For a bad end: `state` stays and tells of it.
+    void keep_state() { state_kept_ = true; }
 
 private:
     RunFiles(std::string directory, UniqueFd lock) : directory_(std::move(directory)), lock_(std::move(lock)) {}
     std::string directory_;
     UniqueFd lock_;
+    bool state_kept_ = false;
 };
 
 }  // namespace sdlm::tools

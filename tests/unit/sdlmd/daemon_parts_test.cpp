@@ -111,9 +111,15 @@ TEST(RunFiles, OneDaemonPerDirectory) {
         EXPECT_EQ(test::read_file(path + "/pid"), "4711\n");      // the second one has touched nothing
     }
     EXPECT_EQ(test::read_file(path + "/pid"), "");
-    EXPECT_EQ(test::read_file(path + "/state"), "live\n");
-    auto next = RunFiles::claim(path, message);
-    ASSERT_TRUE(next) << message;
+    EXPECT_EQ(test::read_file(path + "/state"), "");
+    {
+        auto next = RunFiles::claim(path, message);
+        ASSERT_TRUE(next) << message;
+        ASSERT_TRUE(next->set("state", "lost"));
+        next->keep_state();
+    }
+    EXPECT_EQ(test::read_file(path + "/state"), "lost\n");
+    EXPECT_TRUE(RunFiles::claim(path, message));
     EXPECT_EQ(test::read_file(path + "/state"), "");
 }
 
