@@ -42,7 +42,7 @@ void Membership::see_peer(NodeIndex node, Instant submitted, Instant completed, 
         return judge(node, submitted);
     }
     const disk::SlotHeader& header = *sight.header;
-    const bool following = peer.known && peer.ended == EndedBy::none;
+    const bool following = peer.followed();
     if (peer.known && header.incarnation == peer.header.incarnation) {
         peer.damaged = false;
         peer.error.reset();
@@ -74,7 +74,8 @@ void Membership::see_peer(NodeIndex node, Instant submitted, Instant completed, 
         const bool clean = header.previous_end == disk::PreviousEnd::left;
         end(node, clean ? EndedBy::left : EndedBy::replaced, header.previous_sequence);
     } else if (peer.known && header.incarnation.generation < peer.header.incarnation.generation) {
-        return;                                   // an image from before the life that has ended
+        // An image from before the life that has ended: who lives here now cannot be seen.
+        return see_damage(node, submitted, completed, Sight{Error{.code = Errc::stale, .field = "generation"}, digest_of(header)});
     }
     see_life(node, completed, header);
 }
@@ -104,8 +105,7 @@ void Membership::see_damage(NodeIndex node, Instant submitted, Instant completed
         peer.damaged_since = completed;
     }
     peer.error = sight.header.error();
-    const bool followed = peer.known && peer.ended == EndedBy::none;
-    if (!followed && submitted - peer.damaged_since >= config_.timing.dead()) peer.ignored = true;
+    if (!peer.followed() && submitted - peer.damaged_since >= config_.timing.dead()) peer.ignored = true;
 }
 
 // Two own reads, at least dead() apart, that show one sequence: its lease and its time to stop are over.

@@ -43,9 +43,9 @@ struct Peer {
     std::optional<Error> error;               // of the damaged image
     std::uint64_t changes = 0;                // of the sequence, as seen here
 
+    bool followed() const { return known && ended == EndedBy::none; }
     bool alive() const {                      // has records that count
-        return known && ended == EndedBy::none &&
-               (header.state == disk::SlotState::live || header.state == disk::SlotState::leaving);
+        return followed() && (header.state == disk::SlotState::live || header.state == disk::SlotState::leaving);
     }
 };
 

@@ -60,6 +60,8 @@ void LocksCore::scan_order(const Resource& r, const PeerRecord& peer, Mode targe
     } else if (low) {
         s.wait_low = true;
         if (!record.noqueue) s.wait_low_queued = true;
+    } else {
+        s.wait_high = true;
     }
 }
 
@@ -67,6 +69,8 @@ void LocksCore::evaluate(Resource& r, Instant now) {
     const Scan s = scan(r);
     if (r.open) {
         give_up(r, s, now);
+        if (r.held != r.demand.used && r.phase == Phase::none && !r.demand.want && !idle_cacheable(r, now))
+            lower(r, r.demand.used, Urgency::soon, now);
         announce(r, s);
         answer(r, s, now);
         decide(r, s, now);
@@ -123,6 +127,7 @@ void LocksCore::decide(Resource& r, const Scan& s, Instant now) {
     if (!r.demand.want) return;
     if (r.phase == Phase::none) return start_want(r, s, now);
     if (refuse_now(r, s, now)) return refuse(r, Refusal::would_block, now);
+    if (!r.placed && !confirm_place(r, s, now)) return;
     const bool behind = s.try_low || s.wait_low;
     if (r.phase == Phase::waiting) {
         // First in the line: raise the flag, even while the mode is still held by others. Their release then needs no further write of mine.
@@ -139,10 +144,25 @@ void LocksCore::start_want(Resource& r, const Scan& s, Instant now) {
     if (covers(r.held, r.target())) return grant(r, s, now, true);
     if (log_.live_bytes() > log_.live_bytes_max()) return refuse(r, Refusal::no_space, now);
     r.ticket = s.max_ticket + 1;
+    r.placed = false;
     r.deadline = r.demand.want->noqueue ? now + timing_.answer() : never;
     const bool behind = s.try_low || s.wait_low || s.try_high;
     set_phase(r, behind ? Phase::waiting : Phase::trying, now);
     list(r);
+}
+
+// The ticket was chosen by a view that may be a heartbeat old. Whoever was in the line before the flag went up, and shows
+// a ticket that is not lower, would be overtaken: take a new ticket, once. Racing tries of a free resource stay as they are.
+bool LocksCore::confirm_place(Resource& r, const Scan& s, Instant now) {
+    if (r.flag_write == 0 || view_ < r.flag_write) return true;
+    r.placed = true;
+    const bool overtakes = s.wait_high || (s.try_high && s.held_conflict);
+    if (!overtakes || r.demand.want->noqueue) return true;
+    const std::uint64_t ticket = s.max_ticket + 1;
+    set_phase(r, Phase::waiting, now);
+    r.ticket = ticket;
+    touch(r);
+    return false;
 }
 
 bool LocksCore::refuse_now(const Resource& r, const Scan& s, Instant now) const {

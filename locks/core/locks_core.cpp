@@ -162,10 +162,7 @@ void LocksCore::set_demand(Handle handle, const Demand& demand, Instant now) {
         r.flag_write = 0;                 // the flag on the disk is for another mode
         mark(r, Urgency::urgent, now);
     }
-    if (lowered || !demand.cache) {
-        r.answered = demand.used == Mode::NL ? 0 : r.answered;
-        if (!idle_cacheable(r, now)) lower(r, demand.used, Urgency::soon, now);
-    }
+    if (lowered && demand.used == Mode::NL) r.answered = 0;
     if (interest_changed) mark(r, Urgency::soon, now);
     touch(r);
 }

@@ -98,7 +98,7 @@ private:
         bool held_conflict = false;                // with my target, from here on
         bool held_answered = false;                // a conflicting holder has answered my ticket
         bool try_low = false, try_high = false;
-        bool wait_low = false, wait_low_queued = false;
+        bool wait_low = false, wait_low_queued = false, wait_high = false;
         bool interest = false;                     // some other node keeps the LVB alive
         Lvb best;                                  // newest carried by others
         bool best_orphan = false;                  // ... and only by orphans or the dead
@@ -125,6 +125,7 @@ private:
     void answer(Resource& r, const Scan& s, Instant now);
     void decide(Resource& r, const Scan& s, Instant now);
     void start_want(Resource& r, const Scan& s, Instant now);
+    bool confirm_place(Resource& r, const Scan& s, Instant now);
     bool refuse_now(const Resource& r, const Scan& s, Instant now) const;
     void set_phase(Resource& r, Phase phase, Instant now);
     void grant(Resource& r, const Scan& s, Instant now, bool cached);

@@ -48,6 +48,7 @@ struct Resource {
     Mode blocked = Mode::NL;              // what the client was told that others wait for
     Phase phase = Phase::none;
     std::uint64_t ticket = 0;
+    bool placed = false;                  // the ticket was confirmed by a view read after the flag
     std::uint64_t flag_write = 0;         // write that carried the present flag; 0 = not composed yet
     Instant deadline = never;             // of a noqueue want
     std::uint64_t answered = 0;

@@ -65,8 +65,10 @@ void NodeCore::Impl::pump(Instant at, Output& out) {
     out.events = std::move(events);
     events.clear();
     out.wake = earlier(next_write(), next_read());
-    if (live()) out.wake = earlier(out.wake, earlier(member.lease_end(), earlier(locks.deadline(), leave_deadline)));
-    if (locks.more()) out.wake = now;
+    if (live()) out.wake = earlier(out.wake, earlier(member.lease_end(), locks.deadline()));
+    // A leave that is over its time waits for the batch under way, not for the clock.
+    if (live() && leave_deadline > now) out.wake = earlier(out.wake, leave_deadline);
+    if (live() && locks.more()) out.wake = now;
 }
 
 void NodeCore::Impl::membership_events() {
@@ -150,8 +152,7 @@ bool NodeCore::Impl::ready_to_live() const {
     for (NodeIndex node = 0; node < synced.size(); ++node) {
         if (node == member.node()) continue;
         const heartbeat::Peer& peer = member.peer(node);
-        const bool followed = peer.known && peer.ended == EndedBy::none;
-        if (peer.damaged && !peer.ignored && !followed) return false;
+        if (peer.damaged && !peer.ignored && !peer.followed()) return false;
         if (peer.alive() && replicas[node].applied_sequence() == 0) return false;
         if (!peer.known || peer.ended != EndedBy::evicted) continue;
         for (NodeIndex by = 0; by < synced.size(); ++by) {

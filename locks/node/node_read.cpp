@@ -103,7 +103,12 @@ void NodeCore::Impl::slots_done(std::span<const std::byte> bytes) {
     if (ended()) return;
     const bool own_good = !live() || member.own_slot_good();
     for (NodeIndex node = 0; node < geometry.slot_count; ++node) {
-        if (node == member.node() || !member.peer(node).current || !member.peer(node).alive()) continue;
+        const heartbeat::Peer& peer = member.peer(node);
+        if (node == member.node() || !peer.current || !peer.followed()) continue;
+        if (!peer.alive()) {                             // claiming: it has no records yet
+            if (own_good) synced[node] = std::max(synced[node], slots_read.view);
+            continue;
+        }
         follow(node, bytes.subspan(std::size_t{node} * geometry.block_bytes, geometry.block_bytes),
                own_good ? slots_read.view : 0);
     }
@@ -182,9 +187,10 @@ void NodeCore::Impl::update_view() {
     for (NodeIndex node = 0; node < synced.size(); ++node) {
         if (node == member.node()) continue;
         const heartbeat::Peer& peer = member.peer(node);
-        const bool unknown = peer.damaged && !peer.ignored && !(peer.known && peer.ended == heartbeat::EndedBy::none);
+        const bool unknown = peer.damaged && !peer.ignored && !peer.followed();
         if (unknown) return;                             // somebody may live there whose flags cannot be read
-        if (peer.alive()) view = std::min(view, synced[node]);
+        // A claim counts as well: who was claiming when last seen, and cannot be read now, may be live by now.
+        if (peer.followed()) view = std::min(view, synced[node]);
     }
     locks.set_view(view);
     locks.evaluate_pending();
