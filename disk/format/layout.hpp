@@ -183,8 +183,9 @@ inline constexpr std::uint16_t lock_has_answered = 0x0040;
 inline constexpr std::uint16_t lock_has_tag = 0x0080;
 inline constexpr std::uint16_t lock_has_lvb = 0x0100;
 inline constexpr std::uint16_t lock_flags_known = 0x01ff;
-// The only flag of the other kinds: retracted (evict, fence) or left (member).
+// Flags of the other kinds: retracted (evict, fence) or left (member); settled (evict only).
 inline constexpr std::uint16_t fact_removed = 0x0001;
+inline constexpr std::uint16_t fact_settled = 0x0002;
 
 struct RecordHead {
     /*0x000*/ Byte kind;

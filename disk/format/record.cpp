@@ -73,10 +73,14 @@ std::uint16_t flags_of(const LockRecord& lock) {
 
 std::size_t fact_bytes(std::size_t body_bytes) { return sizeof(RecordHead) + body_bytes; }
 
+std::uint16_t fact_flags(bool removed, bool settled) {
+    return static_cast<std::uint16_t>((removed ? layout::fact_removed : 0U) | (settled ? layout::fact_settled : 0U));
+}
+
 std::size_t encode_fact(RecordKind kind, NodeIndex node, const layout::EvictBody& body, std::size_t body_bytes,
-                        bool removed, std::span<std::byte> out, std::size_t at) {
+                        std::uint16_t flags, std::span<std::byte> out, std::size_t at) {
     const std::size_t bytes = fact_bytes(body_bytes);
-    auto head = make_record_head(kind, bytes, removed ? layout::fact_removed : std::uint16_t{0});
+    auto head = make_record_head(kind, bytes, flags);
     head.subject.set(node);
     RecordWriter writer(out, at, bytes);
     writer.put(head);
@@ -210,7 +214,9 @@ const char* read_fact(const RecordHead& head, RecordReader& reader, std::size_t 
     if (head.subject.get() >= limits::slots_max) return "record.node";
     if (head.modes != 0 || head.phase != 0 || head.lockspace_bytes != 0 || head.name_bytes != 0)
         return "record.reserved";
-    if ((head.flags.get() & ~unsigned{layout::fact_removed}) != 0) return "record.flags";
+    const unsigned known = body_bytes == layout::fence_body_bytes ? layout::fact_removed
+                                                                  : layout::fact_removed | layout::fact_settled;
+    if ((head.flags.get() & ~known) != 0) return "record.flags";
     if (!reader.get(&body, body_bytes) || !reader.at_end()) return "record.length";
     return nullptr;
 }
@@ -222,7 +228,8 @@ Result<Record> decode_evict(const RecordHead& head, RecordReader& reader) {
     entry.node = static_cast<NodeIndex>(head.subject.get());
     entry.evict = {{body.generation.get(), body.nonce.get()},
                    body.last_sequence.get(),
-                   head.flags.get() == layout::fact_removed};
+                   (head.flags.get() & layout::fact_removed) != 0,
+                   (head.flags.get() & layout::fact_settled) != 0};
     return Record{entry};
 }
 
@@ -259,12 +266,13 @@ struct Encoder {
     std::size_t operator()(const LockEntry& entry) const { return encode(entry.key, entry.lock, out, at); }
     std::size_t operator()(const EvictEntry& entry) const {
         const auto body = body_of(entry.evict.incarnation, entry.evict.last_sequence);
-        return encode_fact(RecordKind::evict, entry.node, body, sizeof body, entry.evict.retracted, out, at);
+        return encode_fact(RecordKind::evict, entry.node, body, sizeof body,
+                           fact_flags(entry.evict.retracted, entry.evict.settled), out, at);
     }
     std::size_t operator()(const FenceEntry& entry) const {
         const auto body = body_of(entry.fence.incarnation, 0);
-        return encode_fact(RecordKind::fence, entry.node, body, layout::fence_body_bytes, entry.fence.retracted, out,
-                           at);
+        return encode_fact(RecordKind::fence, entry.node, body, layout::fence_body_bytes,
+                           fact_flags(entry.fence.retracted, false), out, at);
     }
     std::size_t operator()(const MemberEntry& entry) const {
         SDLM_ASSERT(!entry.lockspace.empty() && entry.lockspace.size() <= limits::lockspace_name_max);

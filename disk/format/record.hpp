@@ -62,6 +62,7 @@ struct EvictRecord {
     Incarnation incarnation;
     std::uint64_t last_sequence = 0;
     bool retracted = false;               // the slot has a new life: fact no longer needed (removes the key)
+    bool settled = false;                 // the writer has published what the death does to values; joiners wait for it
     friend bool operator==(const EvictRecord&, const EvictRecord&) = default;
 };
 

@@ -17,6 +17,13 @@ namespace sdlm::node {
 struct NodeCore::Impl final : locks::ReplicaSink {
     Impl(const disk::Superblock& superblock, const heartbeat::Timing& timing, Identity identity);
 
+    struct OwnFact {
+        locks::EntryId entry = locks::no_entry;
+        disk::EvictRecord record;
+        bool announced = false;            // durable, and membership knows
+        bool settle_due = false;           // the life is over here: say so, behind all records that the death changes
+    };
+
     // --- node_pump.cpp
     void pump(Instant now, Output& out);
     void leave(Instant now);
@@ -24,6 +31,8 @@ struct NodeCore::Impl final : locks::ReplicaSink {
     void peer_appeared(const heartbeat::PeerEvent& event);
     void peer_ended(const heartbeat::PeerEvent& event);
     void publish_evict(NodeIndex node, const Incarnation& incarnation, std::uint64_t sequence);
+    void log_fact(NodeIndex node, OwnFact& fact);
+    void settle_facts();
     void own_transitions();
     void stop_clients();
     bool decide_locks();
@@ -81,11 +90,6 @@ struct NodeCore::Impl final : locks::ReplicaSink {
 
     // Facts about deaths: (who says so, about whom).
     std::map<std::pair<NodeIndex, NodeIndex>, disk::EvictRecord> facts;
-    struct OwnFact {
-        locks::EntryId entry = locks::no_entry;
-        disk::EvictRecord record;
-        bool announced = false;            // durable, and membership knows
-    };
     std::map<NodeIndex, OwnFact> own_facts;
     std::map<NodeIndex, locks::EntryId> own_fences;
     std::optional<NodeIndex> fence_by;     // somebody asks this life to stop

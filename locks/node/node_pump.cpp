@@ -103,7 +103,7 @@ void NodeCore::Impl::peer_appeared(const PeerEvent& event) {
     disk::EvictRecord record = own->second.record;
     record.retracted = true;
     const std::size_t bytes = disk::encode(disk::Record(disk::EvictEntry{event.node, record}), buffer, 0);
-    log.remove(own->second.entry, std::span(buffer).first(bytes));
+    if (own->second.entry != locks::no_entry) log.remove(own->second.entry, std::span(buffer).first(bytes));
     own_facts.erase(own);
 }
 
@@ -124,9 +124,14 @@ void NodeCore::Impl::peer_ended(const PeerEvent& event) {
     } else {
         const bool mine = own_facts.contains(event.node);
         // Everybody repeats the fact: a joiner waits until all live nodes know of a death and have published what it meant for values.
-        if (event.by == EndedBy::evicted && !mine) {
-            publish_evict(event.node, event.incarnation, event.sequence);
-            own_facts[event.node].announced = true;
+        if (event.by == EndedBy::evicted) {
+            if (!mine) {
+                OwnFact& fact = own_facts[event.node];
+                fact.record = {.incarnation = event.incarnation, .last_sequence = event.sequence};
+                fact.announced = true;
+            }
+            own_facts[event.node].settle_due = true;
+            write_now = true;
         }
         ++counters.evictions;
         events.push_back(PeerEvicted{event.node, event.incarnation, mine && event.by == EndedBy::evicted});
@@ -136,13 +141,27 @@ void NodeCore::Impl::peer_ended(const PeerEvent& event) {
 
 void NodeCore::Impl::publish_evict(NodeIndex node, const Incarnation& incarnation, std::uint64_t sequence) {
     OwnFact& fact = own_facts[node];
-    if (fact.entry == locks::no_entry) fact.entry = log.add();
     fact.record = {.incarnation = incarnation, .last_sequence = sequence};
     fact.announced = false;
+    log_fact(node, fact);
+    write_now = true;
+}
+
+void NodeCore::Impl::log_fact(NodeIndex node, OwnFact& fact) {
+    if (fact.entry == locks::no_entry) fact.entry = log.add();
     std::array<std::byte, disk::record_bytes_max> buffer;
     const std::size_t bytes = disk::encode(disk::Record(disk::EvictEntry{node, fact.record}), buffer, 0);
     log.update(fact.entry, std::span(buffer).first(bytes));
-    write_now = true;
+}
+
+// Called when every changed lock record has been handed to the log, which keeps their order over batches.
+void NodeCore::Impl::settle_facts() {
+    for (auto& [node, fact] : own_facts) {
+        if (!fact.settle_due) continue;
+        fact.settle_due = false;
+        fact.record.settled = true;
+        log_fact(node, fact);
+    }
 }
 
 // All peers are known completely, and every live peer has said that it knows of every death that is still to be seen.
@@ -158,7 +177,9 @@ bool NodeCore::Impl::ready_to_live() const {
         for (NodeIndex by = 0; by < synced.size(); ++by) {
             if (by == member.node() || by == node || !member.peer(by).alive()) continue;
             const auto fact = facts.find({by, node});
-            if (fact == facts.end() || fact->second.incarnation != peer.header.incarnation) acknowledged = false;
+            const bool settled = fact != facts.end() && fact->second.settled &&
+                                 fact->second.incarnation == peer.header.incarnation;
+            acknowledged = acknowledged && settled;
         }
     }
     return acknowledged || (joining_since != never && now - joining_since > timing.dead());

@@ -40,6 +40,7 @@ void NodeCore::Impl::submit_batch(Output& out) {
     if (with_records && !batch.composed) {
         write_now = false;
         locks.flush();
+        settle_facts();
         log.compose(batch.content);
         batch.ordinal = ++writes_composed;
         batch.composed = true;
@@ -134,7 +135,7 @@ void NodeCore::Impl::batch_done() {
     batch.composed = false;
     writes_done = batch.ordinal;
     for (auto& [node, fact] : own_facts) {
-        if (fact.announced || log.pending(fact.entry)) continue;
+        if (fact.announced || fact.entry == locks::no_entry || log.pending(fact.entry)) continue;
         fact.announced = true;
         member.evict_published(node);
     }
