@@ -49,9 +49,9 @@ struct Load : locks::LockEvents {
     const std::string lockspace;
 };
 
-// Sets the round hook and makes rounds come without end while it is set.
-void keep_rounds(BenchNode& node, const std::shared_ptr<bool>& on) {
-    if (*on) node.reactor().post([&node, on] { keep_rounds(node, on); });
+// One more round at once. Never while I/O is awaited: a thread that spins is scheduled late on a busy machine.
+void another_round(BenchNode& node) {
+    node.reactor().post([] {});
 }
 
 struct UncontendedLoad final : Load {
@@ -60,7 +60,6 @@ struct UncontendedLoad final : Load {
     void begin(std::function<void()> on_end) {
         end = std::move(on_end);
         join(node);
-        keep_rounds(node, spinning);
         node.set_round_hook([this] { round(); });
     }
     void round() {
@@ -68,7 +67,7 @@ struct UncontendedLoad final : Load {
         if (handle != locks::no_handle) {
             node.locks().close(handle);
             handle = locks::no_handle;
-            return;                                   // the release is written first
+            return another_round(node);               // the release is seen by a pump of its own
         }
         if (result.acquire.count() == count) return stop();
         result.floor.add(floor.once());
@@ -84,9 +83,9 @@ struct UncontendedLoad final : Load {
         result.writes += static_cast<double>(after.writes - before.writes);
         result.reads += static_cast<double>(after.reads - before.reads);
         waiting = false;
+        another_round(node);
     }
     void stop() {
-        *spinning = false;
         node.set_round_hook(nullptr);
         node.locks().leave(lockspace);
         result.writes /= static_cast<double>(count);
@@ -104,7 +103,6 @@ struct UncontendedLoad final : Load {
     Instant started;
     Uncontended result;
     std::function<void()> end;
-    std::shared_ptr<bool> spinning = std::make_shared<bool>(true);
 };
 
 struct CachedLoad final : Load {
@@ -116,37 +114,41 @@ struct CachedLoad final : Load {
         handle = open(node, "r");
         node.locks().set_demand(handle, wanting(Mode::EX, true));
     }
-    // The first grant pays for the mode; the measured ones begin just after a heartbeat, with nothing under way.
+    // The first grant pays for the mode. Batches begin with nothing under way, heartbeats and polls fall into few of them.
     void granted(Handle, Mode, const locks::Lvb&) override {
-        if (!measuring) {
+        if (!paid) {
+            paid = true;
             node.locks().set_demand(handle, released(true));
-            heartbeats = node.runtime().counters().writes;
-            keep_rounds(node, spinning);
             node.set_round_hook([this] { round(); });
-            return;
+            return another_round(node);
         }
         result.acquire.add(disk::boottime_now() - started);
         node.locks().set_demand(handle, released(true));
         waiting = false;
+        another_round(node);
     }
     void round() {
-        if (!measuring) {
-            if (node.runtime().counters().writes < heartbeats + 2 || node.runtime().in_flight() > 0) return;
-            measuring = true;
-            before = node.runtime().counters();
-            begun = disk::boottime_now();
-        }
         if (waiting) return;
-        if (result.acquire.count() == count) return stop();
+        if (batch_begun && result.acquire.count() % Cached::batch == 0) {
+            batch_done();
+            if (result.acquire.count() >= count) return stop();
+        }
+        if (!batch_begun) {
+            if (node.runtime().in_flight() > 0) return;
+            batch_begun = true;
+            io_before = io();
+        }
         waiting = true;
         started = disk::boottime_now();
         node.locks().set_demand(handle, wanting(Mode::EX, true));
     }
+    std::uint64_t io() const { return node.runtime().counters().writes + node.runtime().counters().reads; }
+    void batch_done() {
+        ++result.batches;
+        if (io() == io_before) ++result.batches_without_io;
+        batch_begun = false;
+    }
     void stop() {
-        const tools::RuntimeCounters& after = node.runtime().counters();
-        result.device_io = after.writes + after.reads - before.writes - before.reads;
-        result.span = disk::boottime_now() - begun;
-        *spinning = false;
         node.set_round_hook(nullptr);
         node.locks().close(handle);
         node.locks().leave(lockspace);
@@ -156,15 +158,13 @@ struct CachedLoad final : Load {
     BenchNode& node;
     const std::uint64_t count;
     Handle handle = locks::no_handle;
-    bool measuring = false;
+    bool paid = false;
     bool waiting = false;
-    std::uint64_t heartbeats = 0;
-    tools::RuntimeCounters before;
-    Instant begun;
+    bool batch_begun = false;
+    std::uint64_t io_before = 0;
     Instant started;
     Cached result;
     std::function<void()> end;
-    std::shared_ptr<bool> spinning = std::make_shared<bool>(true);
 };
 
 struct ThroughputLoad final : Load {

@@ -20,9 +20,10 @@ struct Uncontended {
 Uncontended measure_uncontended(BenchNode& node, RawFloor& floor, std::uint64_t count);
 
 struct Cached {
+    static constexpr std::uint64_t batch = 50;      // acquires
     Samples acquire;
-    std::uint64_t device_io = 0;      // during all of them, heartbeats included
-    Duration span;
+    std::uint64_t batches = 0;
+    std::uint64_t batches_without_io = 0;           // the others saw a heartbeat or a poll
 };
 Cached measure_cached(BenchNode& node, std::uint64_t count);
 

@@ -88,9 +88,10 @@ void report_latency(Report& report, BenchNode& node, RawFloor& floor, std::uint6
     report.section("cached", "Acquire of a cached mode again");
     const Cached cached = measure_cached(node, samples * 10);
     report.times("acquire", "acquire", cached.acquire);
-    report.value("device_io", "device reads and writes during " + std::to_string(cached.acquire.count()) + " acquires",
-                 static_cast<double>(cached.device_io), "");
-    report.value("span_ms", "... which took", static_cast<double>(cached.span.ns) / 1e6, "ms");
+    report.value("batches", "batches of " + std::to_string(Cached::batch) + " acquires",
+                 static_cast<double>(cached.batches), "");
+    report.value("batches_without_io", "... without any device I/O (else: heartbeat, poll)",
+                 static_cast<double>(cached.batches_without_io), "");
 }
 
 void report_throughput(Report& report, const std::string& device, const disk::Superblock& superblock, BenchNode& node,
