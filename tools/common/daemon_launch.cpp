@@ -219,15 +219,18 @@ Result<std::string> find_sdlmd(std::string& message) {
 }
 
 std::vector<std::string> daemon_command_line(const std::string& program, const LaunchRequest& request) {
-    std::vector<std::string> line{program, "--device", request.device, "--run-dir", request.run_dir};
+    std::vector<std::string> line{program};
+    // In one word, or a value that begins with '-' would be taken for an option.
     const auto option = [&](const char* name, const std::string& value) {
-        if (!value.empty()) line.insert(line.end(), {name, value});
+        if (!value.empty()) line.push_back(std::string(name) + "=" + value);
     };
+    option("--device", request.device);
+    option("--run-dir", request.run_dir);
     option("--node", request.node ? std::to_string(*request.node) : "");
     option("--name", request.name);
     option("--mount", request.mount);
     if (request.allow_other) line.emplace_back("--allow-other");
-    for (const std::string& service : request.services) option("--reference", service);
+    for (const std::string& service : request.services) option("--service", service);
     return line;
 }
 

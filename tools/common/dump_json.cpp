@@ -34,7 +34,10 @@ json to_json(const disk::ResourceKey& key, const disk::LockRecord& lock) {
 }
 
 json to_json(NodeIndex node, const disk::EvictRecord& evict) {
-    return {{"node", node}, {"incarnation", to_json(evict.incarnation)}, {"last_sequence", evict.last_sequence}};
+    return {{"node", node},
+            {"incarnation", to_json(evict.incarnation)},
+            {"last_sequence", evict.last_sequence},
+            {"settled", evict.settled}};
 }
 
 json to_json(NodeIndex node, const disk::FenceRecord& fence) {
@@ -69,6 +72,7 @@ json to_json(const disk::SlotHeader& header) {
               {"head", stream.head},
               {"inline_first", stream.inline_first},
               {"last", stream.last}}},
+            {"clock", header.clock},
             {"write_us", header.write_us},
             {"read_us", header.read_us}};
 }

@@ -71,7 +71,7 @@ struct RecordText {
     std::string operator()(const disk::EvictEntry& entry) const {
         return "evict  node " + std::to_string(entry.node) + ", " + life_text(entry.evict.incarnation) +
                ", last sequence " + std::to_string(entry.evict.last_sequence) +
-               (entry.evict.retracted ? " (retracted)" : "");
+               (entry.evict.settled ? ", settled" : "") + (entry.evict.retracted ? " (retracted)" : "");
     }
     std::string operator()(const disk::FenceEntry& entry) const {
         return "fence  node " + std::to_string(entry.node) + ", " + life_text(entry.fence.incarnation) +
@@ -89,7 +89,7 @@ void print_header(std::ostream& out, const disk::SlotHeader& header) {
     if (!header.previous.none())
         out << "  life before  " << life_text(header.previous) << ", ended: " << end_text(header.previous_end)
             << ", last sequence " << header.previous_sequence << '\n';
-    out << "  last I/O     write " << duration_text(header.write_us) << ", read " << duration_text(header.read_us)
+    out << "  value clock  " << header.clock << "\n  last I/O     write " << duration_text(header.write_us) << ", read " << duration_text(header.read_us)
         << "\n  stream       epoch " << stream.epoch << ", newest record " << stream.last;
     if (stream.complete) out << ", all in the slot\n";
     else if (stream.tail == stream.head) out << ", in the slot from " << stream.inline_first << ", no journal page\n";
@@ -125,7 +125,7 @@ void print_slot(std::ostream& out, const SlotDump& slot) {
     for (const std::string& lockspace : slot.lockspaces) out << "  member of    " << escaped(lockspace) << '\n';
     for (const auto& [node, evict] : slot.evictions)
         out << "  has evicted  node " << node << ", " << life_text(evict.incarnation) << ", last sequence "
-            << evict.last_sequence << '\n';
+            << evict.last_sequence << (evict.settled ? ", settled" : "") << '\n';
     for (const auto& [node, fence] : slot.fences)
         out << "  fences       node " << node << ", " << life_text(fence.incarnation) << '\n';
     if (slot.locks.empty()) return;

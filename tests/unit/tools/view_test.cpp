@@ -131,15 +131,14 @@ TEST(MountOptions, WrongOnesAreNamed) {
 }
 
 TEST(DaemonLaunch, CommandLine) {
-    const LaunchRequest all{.device = "/dev/x", .run_dir = "/r", .node = NodeIndex{0}, .name = "n", .mount = "/m",
-                            .allow_other = true, .services = {"a", "b"}};
-    const std::vector<std::string> expected{"sdlmd",  "--device", "/dev/x", "--run-dir", "/r", "--node",
-                                            "0",      "--name",   "n",      "--mount",   "/m", "--allow-other",
-                                            "--reference", "a",   "--reference", "b"};
+    const LaunchRequest all{.device = "/dev/x", .run_dir = "/r", .node = NodeIndex{0}, .name = "-n", .mount = "/m",
+                            .allow_other = true, .services = {"-a", "b"}};
+    const std::vector<std::string> expected{"sdlmd",    "--device=/dev/x", "--run-dir=/r",  "--node=0",   "--name=-n",
+                                            "--mount=/m", "--allow-other",   "--service=-a", "--service=b"};
     EXPECT_EQ(daemon_command_line("sdlmd", all), expected);
     const LaunchRequest least{.device = "/dev/x", .run_dir = "/r", .node = {}, .name = {}, .mount = {},
                               .allow_other = false, .services = {}};
-    EXPECT_EQ(daemon_command_line("sdlmd", least).size(), 5U);
+    EXPECT_EQ(daemon_command_line("sdlmd", least).size(), 3U);
 }
 
 }  // namespace
