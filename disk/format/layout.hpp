@@ -100,7 +100,8 @@ struct SlotHeader {                      // owner: the node that has claimed the
     /*0x09e*/ Le16 flags;
     /*0x0a0*/ Le32 write_us;
     /*0x0a4*/ Le32 read_us;
-    /*0x0a8*/ Bytes<24> reserved;
+    /*0x0a8*/ Le64 clock;
+    /*0x0b0*/ Bytes<16> reserved;
 };
 static_assert(DiskRecord<SlotHeader> && sizeof(SlotHeader) == slot_header_bytes);
 static_assert(offsetof(SlotHeader, head) == 0x000);
@@ -124,7 +125,8 @@ static_assert(offsetof(SlotHeader, previous_end) == 0x09d);
 static_assert(offsetof(SlotHeader, flags) == 0x09e);
 static_assert(offsetof(SlotHeader, write_us) == 0x0a0);
 static_assert(offsetof(SlotHeader, read_us) == 0x0a4);
-static_assert(offsetof(SlotHeader, reserved) == 0x0a8);
+static_assert(offsetof(SlotHeader, clock) == 0x0a8);
+static_assert(offsetof(SlotHeader, reserved) == 0x0b0);
 
 struct PageHeader {                      // owner: the node of the area
     /*0x000*/ BlockHead head;

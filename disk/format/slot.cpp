@@ -57,6 +57,7 @@ SlotHeader from_raw(const layout::SlotHeader& raw) {
     header.stream.last = raw.last.get();
     header.write_us = raw.write_us.get();
     header.read_us = raw.read_us.get();
+    header.clock = raw.clock.get();
     return header;
 }
 
@@ -80,6 +81,7 @@ layout::SlotHeader to_raw(const SlotHeader& header) {
     raw.last.set(header.stream.last);
     raw.write_us.set(header.write_us);
     raw.read_us.set(header.read_us);
+    raw.clock.set(header.clock);
     return raw;
 }
 }  // namespace

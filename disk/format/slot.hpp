@@ -41,6 +41,7 @@ struct SlotHeader {
     PreviousEnd previous_end = PreviousEnd::none;
     std::uint64_t previous_sequence = 0;
     StreamPosition stream;
+    std::uint64_t clock = 0;           // highest LVB version that this node has given or seen: none comes twice
     std::uint32_t write_us = 0;        // latency of the last slot write, for status only
     std::uint32_t read_us = 0;         // latency of the last read of all slots, for status only
     friend bool operator==(const SlotHeader&, const SlotHeader&) = default;

@@ -69,7 +69,7 @@ LockEntry full_lock() {
 }
 
 std::vector<Record> all_kinds() {
-    return {plain_lock(), full_lock(), EvictEntry{9, {{4, 0x1122334455667788}, 1234, false}},
+    return {plain_lock(), full_lock(), EvictEntry{9, {{4, 0x1122334455667788}, 1234, false, true}},
             FenceEntry{8, {{2, 0x99}, true}}, MemberEntry{"web", {}}, MemberEntry{"ocfs2", {.left = true}}};
 }
 
@@ -95,6 +95,7 @@ SlotHeader slot_header() {
     header.stream = {.epoch = 1, .complete = false, .tail = 3, .head = 6, .inline_first = 50, .last = 51};
     header.write_us = 310;
     header.read_us = 120;
+    header.clock = 5;
     return header;
 }
 
@@ -133,7 +134,7 @@ TEST(Golden, Superblock) {
 
 TEST(Golden, Records) {
     const std::vector<std::pair<std::string, Record>> records{
-        {"record_lock", plain_lock()},          {"record_lock_full", full_lock()}, {"record_evict", all_kinds()[2]},
+        {"record_lock", plain_lock()},          {"record_lock_full", full_lock()}, {"record_evict_settled", all_kinds()[2]},
         {"record_fence_retracted", all_kinds()[3]}, {"record_member", all_kinds()[4]},
         {"record_member_left", all_kinds()[5]}};
     for (const auto& [name, record] : records) {

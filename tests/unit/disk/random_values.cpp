@@ -63,7 +63,7 @@ Record random_record(Prng& prng) {
     const auto node = static_cast<NodeIndex>(prng.below(limits::slots_max));
     const Incarnation incarnation{random_number(prng), random_number(prng)};
     switch (prng.below(8)) {
-        case 0: return EvictEntry{node, {incarnation, random_number(prng), coin(prng)}};
+        case 0: return EvictEntry{node, {incarnation, random_number(prng), coin(prng), coin(prng)}};
         case 1: return FenceEntry{node, {incarnation, coin(prng)}};
         case 2: return MemberEntry{random_text(prng, 1, limits::lockspace_name_max), {coin(prng)}};
         default: break;
@@ -104,6 +104,7 @@ SlotHeader random_slot_header(Prng& prng) {
     header.stream.inline_first = header.stream.last + 1 - prng.below(header.stream.last + 2);
     header.write_us = static_cast<std::uint32_t>(prng.next());
     header.read_us = static_cast<std::uint32_t>(prng.next());
+    header.clock = prng.next();
     return header;
 }
 

@@ -54,7 +54,7 @@ const std::map<std::string, Struct>& structs() {
            FIELD(SlotHeader, inline_first), FIELD(SlotHeader, last), FIELD(SlotHeader, epoch),
            FIELD(SlotHeader, record_count), FIELD(SlotHeader, record_bytes), FIELD(SlotHeader, state),
            FIELD(SlotHeader, previous_end), FIELD(SlotHeader, flags), FIELD(SlotHeader, write_us),
-           FIELD(SlotHeader, read_us), FIELD(SlotHeader, reserved)}}},
+           FIELD(SlotHeader, read_us), FIELD(SlotHeader, clock), FIELD(SlotHeader, reserved)}}},
         {"PageHeader",
          {sizeof(layout::PageHeader),
           {FIELD(PageHeader, head), FIELD(PageHeader, generation), FIELD(PageHeader, nonce),

@@ -163,12 +163,13 @@ TEST(Record, ChecksFactsAndMembers) {
     EXPECT_EQ(evict.size(), 40U);
     EXPECT_EQ(fence.size(), 32U);
     for (const auto& fact : {evict, fence}) {
-        expect_bad(with_byte(fact, 2, 2), "record.flags");
+        expect_bad(with_byte(fact, 2, 4), "record.flags");
         expect_bad(with_byte(fact, 8, 255), "record.node");
         expect_bad(with_byte(fact, 10, 1), "record.node");
         for (std::size_t at : {4U, 5U, 6U, 7U}) expect_bad(with_byte(fact, at, 1), "record.reserved");
         expect_bad(with_byte(fact, 1, 3), "record.length");
     }
+    expect_bad(with_byte(fence, 2, 2), "record.flags");         // only an eviction is settled
     expect_bad(with_byte(evict, 0, 3), "record.length");        // an evict record that calls itself fence
     expect_bad(with_byte(member, 2, 2), "record.flags");
     expect_bad(with_byte(member, 7, 1), "record.name");

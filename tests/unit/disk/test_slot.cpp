@@ -129,7 +129,7 @@ TEST(Slot, NamesTheBadField) {
     expect_error(f, patched(block, 0x70, f.header.stream.head + 1), Errc::bad_field, "slot.tail");
     expect_error(f, patched(block, 0x80, f.header.stream.last + 2), Errc::bad_field, "slot.inline_first");
     expect_error(f, patched(block, 0x0c, std::uint32_t{1}), Errc::bad_field, "slot.reserved");
-    expect_error(f, patched(block, 0xa8, std::uint8_t{1}), Errc::bad_field, "slot.reserved");
+    expect_error(f, patched(block, 0xb0, std::uint8_t{1}), Errc::bad_field, "slot.reserved");
     expect_error(f, patched(block, 0xbf, std::uint8_t{1}), Errc::bad_field, "slot.reserved");
     for (std::uint32_t bytes : {328U, 12U, UINT32_MAX})
         expect_error(f, patched(block, 0x98, bytes), Errc::bad_field, "slot.record_bytes");
