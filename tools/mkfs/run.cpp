@@ -57,10 +57,10 @@ std::string contents_problem(const disk::BlockDevice& device, const VolumeTraces
     const SignatureReport signature = find_signature(device.path());
     if (!signature.problem.empty()) return signature.problem;
     if (!options.force) {
-        if (!traces.description.empty())
-            return "holds " + traces.description + "; use --force to overwrite it, if no node needs it any more";
-        if (!signature.found.empty())
-            return "holds " + signature.found + "; check the device's name, or use --force to overwrite it";
+        const bool both = !traces.description.empty() && !signature.found.empty();
+        const std::string found = traces.description + (both ? " and " : "") + signature.found;
+        if (!found.empty())
+            return "holds " + found + "; check the device's name, or use --force to overwrite it if nobody needs it";
     }
     return live_node_problem(device, traces, out, environment);
 }
