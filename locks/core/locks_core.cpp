@@ -127,6 +127,7 @@ Result<Handle> LocksCore::open(const ResourceKey& key, LockEvents& events) {
     r.conflict_at = Instant{INT64_MIN / 2};
     r.lvb = Lvb{};
     r.lvb_dirty = false;
+    r.stake_write = 0;
     touch(r);
     return make_handle(r.self, r.handle_tag);
 }
@@ -218,6 +219,7 @@ void LocksCore::apply(NodeIndex node, std::uint32_t stamp, const disk::LockEntry
     Resource& r = table_[find_or_add(entry.key)];
     auto peer = std::find_if(r.peers.begin(), r.peers.end(), [&](const PeerRecord& p) { return p.node == node; });
     const std::uint64_t old_version = peer != r.peers.end() ? peer->record.lvb.version : 0;
+    see_clock(entry.lock.lvb.version);
     if (entry.lock.lvb.version > 0 && entry.lock.lvb.version != old_version &&
         entry.lock.lvb.version != r.version_seen)
         see_version(r, entry.lock.lvb.version);
@@ -304,7 +306,11 @@ void LocksCore::flush() {
         Resource& r = table_[index];
         r.dirty = Urgency::none;
         const LockRecord record = r.make_record();
+        const bool flag = (record.phase != Phase::none || record.orphan_lvb) && r.flag_write == 0;
+        const bool stake = r.needs() && r.stake_write == 0;
         if (r.entry != no_entry && record == r.published) {
+            // A want withdrawn and made again before anything was written: what lies on the disk is its flag, too.
+            if (flag || stake) flagged_.push_back(index);
             erase_if_unused(r);
             continue;
         }
@@ -326,7 +332,7 @@ void LocksCore::flush() {
         }
         log_.update(r.entry, std::span(buffer).first(bytes));
         r.published = record;
-        if ((record.phase != Phase::none || record.orphan_lvb) && r.flag_write == 0) flagged_.push_back(index);
+        if (flag || stake) flagged_.push_back(index);
     }
     dirty_.clear();
     urgency_ = Urgency::none;
@@ -339,7 +345,10 @@ void LocksCore::composed(std::uint64_t write_ordinal) {
         Resource& r = table_[index];
         if (!r.used_slot || r.entry == no_entry) continue;
         if (log_.pending(r.entry)) left.push_back(index);      // did not fit: goes with the next write
-        else if (r.flag_write == 0 && (r.published.phase == r.phase || r.orphan())) r.flag_write = write_ordinal;
+        else {
+            if (r.flag_write == 0 && (r.published.phase == r.phase || r.orphan())) r.flag_write = write_ordinal;
+            if (r.stake_write == 0 && r.needs()) r.stake_write = write_ordinal;
+        }
     }
     flagged_ = std::move(left);
 }

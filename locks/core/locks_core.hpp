@@ -2,6 +2,7 @@
 // Node-level locks: this node's demands against the other nodes' records. Pure. Decides on replicas only, and only on a
 // view that was read after the own flag was written (I4, I5). see locks/PROTOCOL.md §4
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <optional>
@@ -56,6 +57,11 @@ public:
 
     // A new view: every live peer is known up to a read that was submitted after own write `view` completed.
     void set_view(std::uint64_t view) { view_ = view; }
+
+    // Versions of values come from one clock that every slot shows (Lamport's): a value written after another one was released,
+    // or forgotten, always has the higher version, on whatever resource.
+    void see_clock(std::uint64_t clock) { clock_ = std::max(clock_, clock); }
+    std::uint64_t clock() const { return clock_; }
     void evaluate_pending();                       // after a new view: all that waits is looked at again
     // Looks at everything that was touched; fills events(). Returns false when there was nothing to do.
     bool evaluate_touched(Instant now);
@@ -102,6 +108,7 @@ private:
         bool interest = false;                     // some other node keeps the LVB alive
         Lvb best;                                  // newest carried by others
         bool best_orphan = false;                  // ... and only by orphans or the dead
+        std::uint64_t oldest = 0;                  // lowest version carried by others; 0 = none is
     };
     Resource& at(Handle handle);
     const Resource& at(Handle handle) const;
@@ -152,6 +159,7 @@ private:
     LockCounters counters_;
     std::uint64_t ordinal_ = 1;
     std::uint64_t view_ = 0;
+    std::uint64_t clock_ = 1;                  // version 1 is only ever a mark, never a written value
     Urgency urgency_ = Urgency::none;
     Instant soon_at_ = never;
     Instant last_conflict_{INT64_MIN / 2};

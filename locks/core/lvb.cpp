@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Lock value blocks: which value is current, who carries it, what a death does to it (I6). see locks/PROTOCOL.md §6
+#include <algorithm>
+
 #include "disk/base/assert.hpp"
 #include "disk/base/limits.hpp"
 #include "locks/core/locks_core.hpp"
@@ -24,7 +26,7 @@ void LocksCore::write_lvb(Handle handle, std::span<const std::byte> value, bool 
     Resource& r = at(handle);
     SDLM_ASSERT(writes_lvb(r.demand.used));
     SDLM_ASSERT(value.size() <= limits::lvb_bytes_max);
-    if (!r.lvb_dirty) ++r.lvb.version;      // one version for all writes of one hold: nobody reads in between
+    if (!r.lvb_dirty) r.lvb.version = ++clock_;      // one version for all writes of one hold: nobody reads in between
     r.lvb_dirty = true;
     r.lvb.valid = valid;
     r.lvb.length = static_cast<std::uint8_t>(value.size());
@@ -35,6 +37,7 @@ void LocksCore::write_lvb(Handle handle, std::span<const std::byte> value, bool 
 void LocksCore::scan_lvb(const LockRecord& record, Scan& s) const {
     if (record.interest || record.held != Mode::NL || record.phase != Phase::none) s.interest = true;
     if (record.lvb.version == 0) return;
+    s.oldest = s.oldest == 0 ? record.lvb.version : std::min(s.oldest, record.lvb.version);
     if (newer(record.lvb, s.best)) {
         s.best = record.lvb;
         s.best_orphan = record.orphan_lvb;
@@ -101,7 +104,10 @@ void LocksCore::learn_lvb(Resource& r, const Scan& s) {
 void LocksCore::keep_lvb(Resource& r, const Scan& s, Instant now) {
     if (r.needs() && !r.lvb_dirty) {
         learn_lvb(r, s);
-        const bool orphaned = s.best.version > 0 && s.best_orphan && newer(s.best, r.carried);
+        // Only by a view that was read after the own need was shown: its owner then keeps it until it is adopted. An older
+        // view may show what others have already dropped, or written anew and dropped.
+        const bool known = r.stake_write != 0 && view_ >= r.stake_write;
+        const bool orphaned = known && s.best.version > 0 && s.best_orphan && newer(s.best, r.carried);
         const bool estate = r.lvb.version > 0 && newer(r.lvb, s.best) && newer(r.lvb, r.carried);
         if (orphaned || estate) {
             r.carried = r.lvb;
@@ -116,7 +122,9 @@ void LocksCore::keep_lvb(Resource& r, const Scan& s, Instant now) {
     if (r.orphan()) {
         const bool adopted = s.best.version >= r.carried.version && !s.best_orphan;
         const bool seen = r.flag_write != 0 && view_ >= r.flag_write;
-        if (seen && (adopted || !s.interest)) {
+        // Older copies must go first, or one of them would be taken for the newest.
+        const bool last = s.oldest == 0 || s.oldest >= r.carried.version;
+        if (seen && (adopted || (!s.interest && last))) {
             r.carried = Lvb{};
             mark(r, Urgency::soon, now);
         } else {

@@ -95,7 +95,8 @@ void NodeCore::Impl::slots_done(std::span<const std::byte> bytes) {
         const auto block = bytes.subspan(std::size_t{node} * geometry.block_bytes, geometry.block_bytes);
         auto header = disk::decode_slot_header(block, superblock.uuid, node, geometry.slot_offset(node));
         const std::uint32_t digest = header ? 0 : crc32c(block);
-        if (!header) ++counters.bad_blocks;
+        if (header) locks.see_clock(header->clock);
+        else ++counters.bad_blocks;
         sights.push_back({std::move(header), digest});
     }
     member.slots_read(slots_read.submitted, now, slots_read.own_written, sights);

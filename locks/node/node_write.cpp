@@ -47,6 +47,7 @@ void NodeCore::Impl::submit_batch(Output& out) {
         locks.composed(batch.ordinal);
         if (log.dirty()) write_now = true;          // more than one batch can take
     }
+    header.clock = locks.clock();
     header.write_us = static_cast<std::uint32_t>(std::min<std::int64_t>(write_latency.ns / 1000, UINT32_MAX));
     header.read_us = static_cast<std::uint32_t>(std::min<std::int64_t>(read_latency.ns / 1000, UINT32_MAX));
     std::vector<std::byte> block(superblock.geometry.block_bytes);
