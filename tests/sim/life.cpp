@@ -98,7 +98,7 @@ void Lives::clients_gone(LifeId id, Time now) {
 }
 
 Time Lives::use_end(const Life& life) const {
-    if (!life.has_lease) return std::min(life.clients_gone_at, life.ended_at);
+    if (!life.has_lease) return 0;
     return std::min(life.clients_gone_at, life.clock.when(life.lease_end + timing_.stop()));
 }
 

@@ -61,7 +61,8 @@ void LockChecker::granted(LifeId life, KeyIndex key, Mode mode, const disk::Lvb&
     stake.used = locks::join(stake.used, mode);
     stake.touched = true;
     check_lvb(life, key, mode, lvb, now);
-    if (stake.interest) stake.sure = true;
+    // A null lock is granted without any I/O; nobody knows of its interest yet.
+    if (stake.interest && mode != Mode::NL) stake.sure = true;
 }
 
 void LockChecker::lowered(LifeId life, KeyIndex key, Mode mode, Time) { keys_[key].stakes[life].used = mode; }
@@ -94,12 +95,13 @@ void LockChecker::note_interest(Key& key, Time now) const {
     for (const auto& [life, stake] : key.stakes)
         if (stake.sure && lives_.may_use(life, now)) return;
     key.forgotten = true;
+    for (auto& [life, stake] : key.stakes) stake.seen_write = 0;
 }
 
+// A node whose last state is not known exactly makes every value suspect, so any death may excuse the flag.
 bool LockChecker::death_excuses(const Key& key, Time now) const {
-    for (const auto& [life, stake] : key.stakes) {
-        if (!stake.touched) continue;
-        const Time died = lives_.died_at(lives_.get(life), now);
+    for (const auto& life : lives_.all()) {
+        const Time died = life.joined ? lives_.died_at(life, now) : forever;
         if (died != forever && died + timing_.dead().ns * 2 >= key.last_write_at) return true;
     }
     return false;
@@ -110,6 +112,7 @@ void LockChecker::wrote(LifeId life, KeyIndex key, std::uint64_t write_id, bool 
     k.last_write = write_id;
     k.last_write_at = now;
     k.last_valid = valid;
+    written_valid_[write_id] = valid;
     k.forgotten = false;
     k.stakes[life].seen_write = write_id;
 }
@@ -118,16 +121,21 @@ void LockChecker::reread(LifeId life, KeyIndex key, Mode mode, const disk::Lvb& 
     check_lvb(life, key, mode, lvb, now);
 }
 
+void LockChecker::check_invalid(LifeId life, KeyIndex key, Mode mode, const disk::Lvb& lvb, Time now) const {
+    const Key& k = keys_[key];
+    if (!k.last_valid || death_excuses(k, now)) return;
+    // Beside a writer an older write may still be what counts, and that one may have been marked.
+    if (locks::compatible(mode, Mode::PW) && !written_valid_[lvb_write_id(lvb)]) return;
+    throw Violation("I6: " + describe(life, key, mode) + " sees write " + std::to_string(lvb_write_id(lvb)) + " (version " +
+                    std::to_string(lvb.version) + ") flagged not valid although no writer died");
+}
+
 void LockChecker::check_lvb(LifeId life, KeyIndex key, Mode mode, const disk::Lvb& lvb, Time now) {
     if (mode == Mode::NL) return;
     Key& k = keys_[key];
     Stake& stake = k.stakes[life];
     ++lvb_checked_;
-    if (!lvb.valid) {
-        if (k.last_valid && !death_excuses(k, now))
-            throw Violation("I6: " + describe(life, key, mode) + " sees a value flagged not valid although no writer died");
-        return;
-    }
+    if (!lvb.valid) return check_invalid(life, key, mode, lvb, now);
     const std::uint64_t seen = lvb.version == 0 ? 0 : lvb_write_id(lvb);
     if (lvb.version != 0 && seen == 0)
         throw Violation("I6: " + describe(life, key, mode) + " sees bytes that nobody wrote (version " +
@@ -141,13 +149,9 @@ void LockChecker::check_lvb(LifeId life, KeyIndex key, Mode mode, const disk::Lv
         stake.seen_write = seen;
         return;
     }
-    if (seen == k.last_write && k.last_valid) {
-        k.forgotten = false;
-    } else if (seen == 0 && k.forgotten) {
-        k.last_write = 0;
-        k.last_valid = true;
-        k.forgotten = false;
-    } else {
+    const bool is_last = seen == k.last_write && k.last_valid;
+    const bool is_zeros = seen == 0 && k.forgotten;
+    if (!is_last && !is_zeros) {
         throw Violation("I6: " + describe(life, key, mode) + " sees write " + std::to_string(seen) + " (version " +
                         std::to_string(lvb.version) + ") as valid; the last was " + std::to_string(k.last_write) +
                         (k.last_valid ? "" : " (marked not valid)"));

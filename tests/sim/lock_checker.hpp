@@ -34,7 +34,10 @@ public:
     void closed(LifeId life, KeyIndex key, Time now);
     void life_ended(LifeId life, Time now);
 
-    std::uint64_t next_write_id() { return ++last_write_id_; }
+    std::uint64_t next_write_id() {
+        written_valid_.push_back(true);
+        return ++last_write_id_;
+    }
     void wrote(LifeId life, KeyIndex key, std::uint64_t write_id, bool valid, Time now);
     // While a mode that excludes writers is in use, the node's copy must stay the value.
     void reread(LifeId life, KeyIndex key, disk::Mode mode, const disk::Lvb& lvb, Time now);
@@ -62,6 +65,7 @@ private:
     void check_conflicts(LifeId life, KeyIndex key, disk::Mode mode, Time now) const;
     void check_lvb(LifeId life, KeyIndex key, disk::Mode mode, const disk::Lvb& lvb, Time now);
     void note_interest(Key& key, Time now) const;
+    void check_invalid(LifeId life, KeyIndex key, disk::Mode mode, const disk::Lvb& lvb, Time now) const;
     bool death_excuses(const Key& key, Time now) const;
     std::string describe(LifeId life, KeyIndex key, disk::Mode mode) const;
 
@@ -69,6 +73,7 @@ private:
     heartbeat::Timing timing_;
     std::vector<Key> keys_;
     std::uint64_t last_write_id_ = 0;
+    std::vector<bool> written_valid_{true};    // by write id
     std::uint64_t grants_ = 0;
     std::uint64_t lvb_checked_ = 0;
 };

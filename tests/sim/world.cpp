@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "locks/core/mode.hpp"
 #include "tests/sim/violation.hpp"
 #include "tests/sim/world_host.hpp"
 
@@ -196,6 +197,21 @@ void World::begin_quiet() {
     }
 }
 
+// What every node believes of one resource, for the trace of a want that was never decided.
+void World::note_views(const disk::ResourceKey& key) {
+    for (const auto& host : hosts_) {
+        if (!host->process || !host->process->joined) continue;
+        for (const auto& row : host->process->core.lock_rows(std::nullopt, SIZE_MAX)) {
+            if (row.key != key) continue;
+            const auto& lock = row.record;
+            note("host " + std::to_string(host->index) + " believes: " + key.name + " node " + std::to_string(row.node) + (row.own ? " (own) " : " ") +
+                 locks::text(lock.held) + (lock.phase == disk::Phase::none ? "" : lock.phase == disk::Phase::trying ? " tries " : " waits for ") +
+                 (lock.phase == disk::Phase::none ? "" : locks::text(lock.want)) + " #" + std::to_string(lock.ticket) +
+                 (row.own ? std::string(" uses ") + locks::text(row.used) : std::string()) + (lock.convert ? " convert" : ""));
+        }
+    }
+}
+
 void World::check_end() {
     for (auto& host : hosts_) {
         const std::string who = "host " + std::to_string(host->index);
@@ -207,6 +223,8 @@ void World::check_end() {
                 throw Violation("I8: " + who + " never joined");
             continue;
         }
+        if (options_.trace_lines != 0)
+            for (const KeyIndex key : process.load.pending_keys()) note_views(load_.keys[key]);
         process.load.check_nothing_pending(who, now_);
         const auto status = process.core.status(host->clock.local(now_));
         statistics_.ring_used_max = std::max(statistics_.ring_used_max, status.ring_used);

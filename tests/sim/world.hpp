@@ -62,6 +62,7 @@ private:
     void pump(Host& host);
     void submit_read(Host& host, const node::Read& read);
     void submit_write(Host& host, node::Write& write);
+    std::string describe_write(const node::Write& write, NodeIndex slot) const;
     void schedule(IoIndex index);
     void io_done(Host& host, IoIndex index);
     void node_event(Host& host, const node::NodeEvent& event);
@@ -80,6 +81,7 @@ private:
     void request_fence();
     Host* random_host(bool must_be_live);
     void begin_quiet();
+    void note_views(const disk::ResourceKey& key);
     void check_end();
     void note(const std::string& line) {
         if (options_.trace_lines != 0) trace(now_, line);

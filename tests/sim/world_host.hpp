@@ -18,6 +18,7 @@ struct World::Process {
     bool ending = false;                      // said Left, LeaseLost or JoinFailed
     bool leaving = false;
     bool fence_requested = false;
+    std::uint32_t idle_wakes = 0;
     std::uint64_t wake_serial = 0;
     Time wake_at = forever;
     Time started_at = 0;

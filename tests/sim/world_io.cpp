@@ -2,6 +2,7 @@
 // The runtime of the simulated processes: executes a core's output on the simulated disk.
 #include <algorithm>
 
+#include "locks/core/mode.hpp"
 #include "tests/sim/violation.hpp"
 #include "tests/sim/world.hpp"
 #include "tests/sim/world_host.hpp"
@@ -40,6 +41,11 @@ void World::pump(Host& host) {
 void World::schedule_wake(Host& host, Instant wake) {
     Process& process = *host.process;
     const Time at = wake == never ? forever : std::max(now_, host.clock.when(wake));
+    // A wake in the past is a busy loop in the daemon.
+    process.idle_wakes = at == now_ && process.out.reads.empty() && process.out.writes.empty() ? process.idle_wakes + 1 : 0;
+    if (process.idle_wakes > 1'000)
+        throw Violation("I8: host " + std::to_string(host.index) + " asks to be called at once, again and again (" +
+                        node::text(process.core.status(host.clock.local(now_)).state) + ")");
     if (at == process.wake_at) return;
     ++process.wake_serial;
     process.wake_at = at;
@@ -63,6 +69,41 @@ void World::submit_read(Host& host, const node::Read& read) {
     schedule(disk_.submit(std::move(io), faults_.plan_read(now_, host.index, prng_), prng_));
 }
 
+// What a slot or page write publishes, for the trace.
+std::string World::describe_write(const node::Write& write, NodeIndex slot) const {
+    std::vector<disk::Record> records;
+    std::string line;
+    if (write.offset >= superblock_.geometry.areas_offset()) {
+        line = "pages at " + std::to_string(write.offset);
+        for (std::size_t at = 0; at < write.bytes.size(); at += limits::page_bytes) {
+            const std::span page{write.bytes.data() + at, limits::page_bytes};
+            const auto header = disk::decode_any_page(page, superblock_.uuid, write.offset + at, records);
+            line += header ? " #" + std::to_string(header->number) : std::string(" card");
+        }
+    } else {
+        const auto header = disk::decode_slot_header(write.bytes, superblock_.uuid, slot, write.offset);
+        if (!header) return "a bad slot image";
+        const auto& stream = header->stream;
+        line = "slot " + std::to_string(slot) + " " + disk::text(header->state) + " gen " + std::to_string(header->incarnation.generation) +
+               " seq " + std::to_string(header->sequence) + " last " + std::to_string(stream.last) +
+               (stream.complete ? " complete" : " pages " + std::to_string(stream.tail) + "-" + std::to_string(stream.head));
+        static_cast<void>(disk::decode_slot_records(write.bytes, write.offset, records).has_value());
+    }
+    for (const auto& record : records)
+        if (const auto* entry = std::get_if<disk::LockEntry>(&record)) {
+            const auto& lock = entry->lock;
+            line += "; " + entry->key.name.substr(0, 5) + " " + locks::text(lock.held);
+            if (lock.phase != disk::Phase::none)
+                line += std::string(lock.phase == disk::Phase::trying ? " tries " : " waits for ") + locks::text(lock.want) + " #" +
+                        std::to_string(lock.ticket) + (lock.noqueue ? " noqueue" : "") + (lock.convert ? " convert" : "");
+            if (lock.answered != 0) line += " answered " + std::to_string(lock.answered);
+            if (lock.interest) line += " interest";
+            if (lock.orphan_lvb) line += " orphan";
+            if (lock.lvb.version != 0) line += " v" + std::to_string(lock.lvb.version) + (lock.lvb.valid ? "" : " not valid");
+        }
+    return line;
+}
+
 void World::submit_write(Host& host, node::Write& write) {
     ++statistics_.writes;
     Process& process = *host.process;
@@ -78,16 +119,9 @@ void World::submit_write(Host& host, node::Write& write) {
         plan.shift = static_cast<std::int64_t>(g.slot_offset(victim)) - static_cast<std::int64_t>(write.offset);
         note("host " + std::to_string(host.index) + " slot write is misdirected to slot " + std::to_string(victim));
     }
-    if (options_.trace_lines != 0) {
-        std::string line = "host " + std::to_string(host.index) + " writes " + (slot ? "slot" : "page") + " at " + std::to_string(write.offset);
-        if (slot) {
-            const auto header = disk::decode_slot_header(write.bytes, superblock_.uuid, lives_.get(process.life).slot, write.offset);
-            if (header)
-                line += std::string(" ") + disk::text(header->state) + " gen " + std::to_string(header->incarnation.generation) + " seq " +
-                        std::to_string(header->sequence) + " last " + std::to_string(header->stream.last);
-        }
-        note(line + ", done at " + std::to_string(plan.done / 1'000) + (plan.ok ? "" : " with an error"));
-    }
+    if (options_.trace_lines != 0)
+        note("host " + std::to_string(host.index) + " writes " + describe_write(write, lives_.get(process.life).slot) + ", done at " +
+             std::to_string(plan.done / 1'000) + (plan.ok ? "" : " with an error"));
     SimIo io;
     io.write = true;
     io.host = host.index;

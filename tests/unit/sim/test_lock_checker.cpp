@@ -108,7 +108,8 @@ TEST_F(LockCheckerTest, ZerosAreRightOnlyAfterAllInterestIsGone) {
     checker.closed(b, 0, ms(5));
     checker.closed(a, 0, ms(6));
     EXPECT_NO_THROW(open_and_grant(b, Mode::PR, {}, ms(7)));
-    EXPECT_THROW(checker.granted(b, 0, Mode::PR, value(id, 1), ms(8)), Violation);
+    checker.wrote(b, 0, checker.next_write_id(), true, ms(8));
+    EXPECT_THROW(checker.granted(b, 0, Mode::PR, value(id, 1), ms(9)), Violation);
 }
 
 TEST_F(LockCheckerTest, TornValueIsReported) {
