@@ -3,6 +3,7 @@
 #include "heartbeat/membership.hpp"
 
 #include "disk/base/assert.hpp"
+#include "disk/base/canary.hpp"
 
 namespace sdlm::heartbeat {
 
@@ -112,7 +113,8 @@ void Membership::see_damage(NodeIndex node, Instant submitted, Instant completed
 void Membership::judge(NodeIndex node, Instant submitted) {
     Peer& peer = peers_[node];
     if (!peer.known || peer.ended != EndedBy::none || peer.evict_wanted || !lives(peer.header.state)) return;
-    if (submitted - peer.changed_at < config_.timing.dead()) return;
+    const Duration dead = SDLM_CANARY(2) ? config_.timing.lease / 2 : config_.timing.dead();
+    if (submitted - peer.changed_at < dead) return;
     peer.evict_wanted = true;
     events_.push_back({PeerEvent::Kind::evict, node, peer.header.incarnation, EndedBy::evicted, peer.header.sequence});
 }

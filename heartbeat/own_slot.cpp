@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "disk/base/assert.hpp"
+#include "disk/base/canary.hpp"
 #include "heartbeat/membership.hpp"
 
 namespace sdlm::heartbeat {
@@ -223,7 +224,7 @@ void Membership::write_completed(Instant now, Instant submitted, std::uint64_t s
         case Own::leaving:
             tick(now);                                  // expiry is sticky: a late completion revives nothing
             if (own_ == Own::lost) return;
-            lease_end_ = submitted + config_.timing.lease;
+            lease_end_ = submitted + config_.timing.lease * (SDLM_CANARY(3) ? 2 : 1);
             if (left_submitted_) own_ = Own::left;
             return;
         default: return;

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "disk/base/assert.hpp"
+#include "disk/base/canary.hpp"
 #include "locks/core/locks_core.hpp"
 #include "locks/core/mode.hpp"
 
@@ -48,7 +49,7 @@ LocksCore::Scan LocksCore::scan(const Resource& r) const {
 
 void LocksCore::scan_order(const Resource& r, const PeerRecord& peer, Mode target, Scan& s) const {
     const LockRecord& record = peer.record;
-    if (conflicts(record.held, target)) {
+    if (conflicts(record.held, target) && !(SDLM_CANARY(4) && peer.node == 0)) {
         s.held_conflict = true;
         if (r.ticket != 0 && record.answered >= r.ticket) s.held_answered = true;
     }
@@ -137,7 +138,7 @@ void LocksCore::decide(Resource& r, const Scan& s, Instant now) {
     if (behind) return set_phase(r, Phase::waiting, now);
     if (s.held_conflict || s.try_high) return;
     // I4, I5: the flag lies on the disk, and everybody was read after that.
-    if (r.flag_write != 0 && view_ >= r.flag_write) grant(r, s, now, false);
+    if (SDLM_CANARY(1) || (r.flag_write != 0 && view_ >= r.flag_write)) grant(r, s, now, false);
 }
 
 void LocksCore::start_want(Resource& r, const Scan& s, Instant now) {

@@ -2,6 +2,7 @@
 #include "locks/core/replica.hpp"
 
 #include "disk/base/assert.hpp"
+#include "disk/base/canary.hpp"
 
 namespace sdlm::locks {
 
@@ -38,7 +39,7 @@ std::optional<PageRange> Replica::image(const disk::SlotHeader& header, std::vec
     }
     // A complete image is not part of an epoch: whoever has only seen that starts from the tail.
     const bool same_epoch = known_ && !complete_ && epoch_ == stream.epoch;
-    if (same_epoch && applied_position_ + 1 >= stream.inline_first) {
+    if (same_epoch && (SDLM_CANARY(6) || applied_position_ + 1 >= stream.inline_first)) {
         finish(header, inline_records, sink);
         return std::nullopt;
     }
