@@ -26,8 +26,8 @@ Result<std::string> find_sdlmd(std::string& message);
 
 std::vector<std::string> daemon_command_line(const std::string& program, const LaunchRequest& request);
 
-// Returns when the daemon has reported READY=1. Its warnings and errors until then are shown on stderr; all that it says
-// goes to RUN_DIR/log.
+// Returns when the daemon has reported READY=1. Its warnings and errors until then are shown on stderr; all that
+// it says goes to RUN_DIR/log.
 // A signal to this process ends the daemon, too.
 Result<void> launch_daemon(const LaunchRequest& request, std::string& message);
 

@@ -69,8 +69,8 @@ Result<DaemonSession> attach_or_launch(const LaunchRequest& request, const Uuid&
         if (status.at("state") == "live") return DaemonSession{std::move(*client), std::move(status), false};
         if (!is_leaving(status)) {
             return refused("the daemon of " + run_dir + " is " + status.at("state").get<std::string>() + ": " +
-                               status.at("problem").get<std::string>() + "; end it first (sdlm stop --force --run-dir " +
-                               run_dir + ")",
+                               status.at("problem").get<std::string>() +
+                               "; end it first (sdlm stop --force --run-dir " + run_dir + ")",
                            message);
         }
         const auto ended = client->wait_exit(leave_patience, message);

@@ -14,7 +14,8 @@ enum class Form { text, json };
 class Commands {
 public:
     // `run_dir` as given by the user, empty when it was not.
-    Commands(std::string run_dir, Form form, std::ostream& out) : run_dir_(std::move(run_dir)), form_(form), out_(out) {}
+    Commands(std::string run_dir, Form form, std::ostream& out)
+        : run_dir_(std::move(run_dir)), form_(form), out_(out) {}
 
     int status(Detail detail);
     int locks(const std::string& lockspace);      // empty: all; escaped form

@@ -80,7 +80,8 @@ std::string lvb_text(const json& row) {
     constexpr std::size_t shown = 32;
     const bool cut = digits.size() > shown;
     if (cut) digits.resize(shown);
-    return "v" + lvb.at("version").dump() + (lvb.at("valid").get<bool>() ? " " : " NOT VALID ") + digits + (cut ? "..." : "");
+    const std::string validity = lvb.at("valid").get<bool>() ? " " : " NOT VALID ";
+    return "v" + lvb.at("version").dump() + validity + digits + (cut ? "..." : "");
 }
 
 }  // namespace

@@ -37,9 +37,8 @@ json read_names(const std::string& path, const json& peers) {
         if (!device->read(offset, page)) continue;
         const auto card = disk::decode_card(page, superblock.uuid, node, offset);
         const json& life = peer.at("incarnation");
-        if (!card || card->incarnation.generation != life.at("generation") || card->incarnation.nonce != life.at("nonce")) {
-            continue;
-        }
+        if (!card || card->incarnation.generation != life.at("generation")) continue;
+        if (card->incarnation.nonce != life.at("nonce")) continue;
         names.push_back({{"node", node}, {"name", escaped(card->node_name)}, {"host_name", escaped(card->host_name)}});
     }
     return names;

@@ -21,10 +21,10 @@ void print_heading(std::ostream& out, const json& s) {
     if (!string(volume, "label").empty()) out << " \"" << string(volume, "label") << '"';
     out << " on " << string(s, "device") << ", " << volume.at("slot_count") << " slots of " << volume.at("block_bytes")
         << " bytes\n";
-    out << "daemon:   sdlm " << string(s, "version") << ", pid " << s.at("pid") << ", run directory " << string(s, "run_dir")
-        << '\n';
-    out << "node:     " << (s.at("node").is_null() ? "none yet" : s.at("node").dump()) << " (" << string(s, "name") << "), "
-        << string(s, "state");
+    out << "daemon:   sdlm " << string(s, "version") << ", pid " << s.at("pid") << ", run directory "
+        << string(s, "run_dir") << '\n';
+    out << "node:     " << (s.at("node").is_null() ? "none yet" : s.at("node").dump()) << " ("
+        << string(s, "name") << "), " << string(s, "state");
     if (s.at("state") == "live") out << ", lease left " << duration_text(s.at("lease_left_us").get<std::int64_t>());
     out << '\n';
     if (!string(s, "problem").empty()) out << "problem:  " << string(s, "problem") << '\n';
@@ -43,12 +43,14 @@ void print_peers(std::ostream& out, const json& s) {
         const json name = peer.value("name", json());
         table.add({peer.at("node").dump() + (own ? "*" : ""), name.is_string() ? name.get<std::string>() : "-",
                    string(peer, "verdict"), duration_text(peer.at("age_us").get<std::int64_t>()),
-                   peer.at("incarnation").at("generation").dump(), duration_text(peer.at("write_us").get<std::int64_t>()),
+                   peer.at("incarnation").at("generation").dump(),
+                   duration_text(peer.at("write_us").get<std::int64_t>()),
                    duration_text(peer.at("read_us").get<std::int64_t>()), peer.at("records").dump()});
     }
     table.print(out);
     for (const json& peer : s.at("peers")) {
-        if (!string(peer, "problem").empty()) out << "slot " << peer.at("node") << ": " << string(peer, "problem") << '\n';
+        if (string(peer, "problem").empty()) continue;
+        out << "slot " << peer.at("node") << ": " << string(peer, "problem") << '\n';
     }
 }
 
