@@ -28,7 +28,9 @@ Dlmfs::~Dlmfs() = default;
 Result<void> Dlmfs::mount(std::string& message) { return session_->mount(message); }
 void Dlmfs::unmount() { session_->unmount(); }
 bool Dlmfs::mounted() const { return session_->mounted(); }
-void Dlmfs::set_on_unmounted(std::function<void()> on_unmounted) { session_->set_on_unmounted(std::move(on_unmounted)); }
+void Dlmfs::set_on_unmounted(std::function<void()> on_unmounted) {
+    session_->set_on_unmounted(std::move(on_unmounted));
+}
 void Dlmfs::lease_lost() { session_->lease_lost(); }
 ModelStatus Dlmfs::status() const { return session_->model().status(); }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// A mounted dlmfs, served inside the daemon's reactor: one per daemon and directory. Nothing here blocks; a file call that
-// has to wait for a lock is answered later. see fs/DLMFS.md
+// A mounted dlmfs, served inside the daemon's reactor: one per daemon and directory. Nothing here blocks; a file call
+// that has to wait for a lock is answered later. see fs/DLMFS.md
 #pragma once
 #include <functional>
 #include <memory>
@@ -35,7 +35,7 @@ public:
     Dlmfs(const Dlmfs&) = delete;
     Dlmfs& operator=(const Dlmfs&) = delete;
 
-    // On failure `message` is a sentence for people: what, where, what to do. busy: a FUSE file system is mounted there already.
+    // On failure `message` is a sentence for people. busy: a FUSE file system is mounted there.
     Result<void> mount(std::string& message);
     // Answers every waiting call with EIO, drops all holds, leaves all domains, unmounts (also while files are open).
     void unmount();

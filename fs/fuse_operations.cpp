@@ -20,7 +20,7 @@ namespace sdlm::fs {
 namespace {
 
 constexpr unsigned max_write_bytes = 4096;     // the least the kernel takes; an LVB has 64
-constexpr unsigned background_max = 0xffff;    // a RELEASE is a background request and must not be overtaken by an UNLINK
+constexpr unsigned background_max = 0xffff;    // a RELEASE is in the background: no UNLINK must overtake it
 constexpr unsigned second_ns = 1'000'000'000;
 
 FuseSession& session_of(fuse_req_t request) { return *static_cast<FuseSession*>(fuse_req_userdata(request)); }
@@ -188,8 +188,9 @@ void on_readdir(fuse_req_t request, fuse_ino_t, std::size_t size, off_t offset, 
         struct stat status {};
         status.st_ino = entry.ino;
         status.st_mode = entry.mode;
-        const std::size_t bytes = fuse_add_direntry(request, block.data() + used, room - used, entry.name.c_str(), &status,
-                                                    static_cast<off_t>(at + 1));
+        const auto next = static_cast<off_t>(at + 1);
+        const std::size_t bytes =
+            fuse_add_direntry(request, block.data() + used, room - used, entry.name.c_str(), &status, next);
         if (bytes > room - used) break;
         used += bytes;
     }

@@ -122,9 +122,9 @@ void FuseSession::readable() {
     }
 }
 
-// --- lock events ------------------------------------------------------------------------------------------------------
-
-void FuseSession::granted(locks::Handle handle, locks::Mode mode, const locks::Lvb&) { take_event(Granted{handle, mode}); }
+void FuseSession::granted(locks::Handle handle, locks::Mode mode, const locks::Lvb&) {
+    take_event(Granted{handle, mode});
+}
 void FuseSession::refused(locks::Handle handle, locks::Refusal why) { take_event(Refused{handle, why}); }
 void FuseSession::blocked(locks::Handle handle, locks::Mode mode) { take_event(Blocked{handle, mode}); }
 void FuseSession::lease_lost() { take_event(LeaseLost{}); }
@@ -166,13 +166,12 @@ void FuseSession::work() {
     notify_wakes();
 }
 
-// --- opens ------------------------------------------------------------------------------------------------------------
-
 void FuseSession::request_open(fuse_req_t request, Ino ino, int flags) {
     const OpenId id = ++next_open_;
     const bool read_only = (flags & O_ACCMODE) == O_RDONLY;
     const OpenMode mode{.level = read_only ? locks::Mode::PR : locks::Mode::EX, .nonblock = (flags & O_NONBLOCK) != 0};
-    PendingOpen& pending = *pending_.emplace(id, std::make_unique<PendingOpen>(PendingOpen{this, request, id})).first->second;
+    auto made = std::make_unique<PendingOpen>(PendingOpen{this, request, id});
+    PendingOpen& pending = *pending_.emplace(id, std::move(made)).first->second;
     if (const int error = model_.open(ino, id, mode); error != 0) return answer({id, error});
     deliver();
     if (!model_.waiting(id)) return;
@@ -219,8 +218,6 @@ void FuseSession::release_open(OpenId id) {
     model_.release(id);
 }
 
-// --- O_NONBLOCK behind another local request ----------------------------------------------------------------------------
-
 void FuseSession::add_deadline(OpenId id) {
     deadlines_.push_back({reactor_.now() + options_.trylock_bound, id});
     if (deadlines_.size() == 1) arm_timer();
@@ -250,8 +247,6 @@ void FuseSession::timer_fired() {
     arm_timer();
 }
 
-// --- poll -------------------------------------------------------------------------------------------------------------
-
 void FuseSession::keep_poll_handle(OpenId id, fuse_pollhandle* handle) {
     fuse_pollhandle*& kept = poll_handles_[id];
     if (kept != nullptr) fuse_pollhandle_destroy(kept);   // all handles of one descriptor wake the same pollers
@@ -268,8 +263,6 @@ void FuseSession::notify_wakes() {
     }
 }
 
-// --- directory listings -------------------------------------------------------------------------------------------------
-
 std::uint64_t FuseSession::open_listing(Ino directory) {
     listings_.emplace(++next_listing_, Listing{directory, {}});
     return next_listing_;
@@ -282,8 +275,6 @@ const std::vector<Entry>* FuseSession::listing(std::uint64_t id, bool anew) {
     if (anew) at->second.entries = model_.list(at->second.directory).value;
     return &at->second.entries;
 }
-
-// --- the end ------------------------------------------------------------------------------------------------------------
 
 void FuseSession::finish() {
     const int fd = fuse_session_fd(session_);

@@ -142,7 +142,7 @@ void LockFile::refuse_held_back(Effects& out) {
 }
 
 void LockFile::settle(Effects& out) {
-    if (mark_ != Mode::NL && locks::compatible(used(), mark_)) mark_ = Mode::NL;   // nothing of ours is in the way any more
+    if (locks::compatible(used(), mark_)) mark_ = Mode::NL;   // nothing of ours is in the way any more
     admit_covered(out);
     refuse_held_back(out);
     ask_for_next();

@@ -55,15 +55,16 @@ Result<std::string> usable_mount_point(const std::string& path, std::string& mes
     std::array<char, PATH_MAX> resolved{};
     if (last.empty() || last == "." || last == ".." || ::realpath(parent.c_str(), resolved.data()) == nullptr) {
         const int error = last.empty() || last == "." || last == ".." ? EINVAL : errno;
-        message = path + ": not usable as a mount directory: " + std::strerror(error) + "; give the path of an existing directory";
+        message = path + ": not usable as a mount directory: " + std::strerror(error) +
+                  "; give the path of an existing directory";
         return Error{Errc::bad_argument, error, 0, "mount"};
     }
     std::string point = resolved.data();
     if (point.back() != '/') point += '/';
     point += last;
     if (mounted_type(point).starts_with("fuse")) {
-        message = point + ": a FUSE file system is mounted here already (a running daemon's, or left behind by a killed one); "
-                          "use another directory, or end it with: umount -l " + point;
+        message = point + ": a FUSE file system is mounted here already (a running daemon's, or left behind by a "
+                          "killed one); use another directory, or end it with: umount -l " + point;
         return Error{Errc::busy, EBUSY, 0, "mount"};
     }
     struct stat status {};

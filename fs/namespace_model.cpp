@@ -108,9 +108,9 @@ Outcome<Attributes> NamespaceModel::change(Ino ino, const AttributeChange& chang
 NamespaceModel::Node& NamespaceModel::add(Node& parent, std::string_view name, const Creation& creation) {
     auto node = std::make_unique<Node>();
     const bool directory = S_ISDIR(creation.mode);
-    node->attributes = {.ino = ++next_ino_, .mode = creation.mode & (S_IFMT | permission_bits), .nlink = directory ? 2U : 1U,
-                        .uid = creation.uid, .gid = creation.gid, .bytes = directory ? 0 : lvb_file_bytes,
-                        .atime = creation.now, .mtime = creation.now, .ctime = creation.now};
+    node->attributes = {.ino = ++next_ino_, .mode = creation.mode & (S_IFMT | permission_bits),
+                        .nlink = directory ? 2U : 1U, .uid = creation.uid, .gid = creation.gid,
+                        .bytes = directory ? 0 : lvb_file_bytes, .atime = creation.now, .mtime = creation.now, .ctime = creation.now};
     if ((parent.attributes.mode & S_ISGID) != 0) {
         node->attributes.gid = parent.attributes.gid;
         if (directory) node->attributes.mode |= S_ISGID;
@@ -133,7 +133,8 @@ Outcome<Attributes> NamespaceModel::make_directory(Ino parent, std::string_view 
     if (lease_lost_) return {EIO, {}};
     Node& root = *find(root_ino);
     if (root.children.size() >= domains_max) return {ENOSPC, {}};
-    if (const auto joined = port_.join(std::string(name), events_); !joined) return {errno_of_join(joined.error().code), {}};
+    const auto joined = port_.join(std::string(name), events_);
+    if (!joined) return {errno_of_join(joined.error().code), {}};
     Creation directory = creation;
     directory.mode = S_IFDIR | (creation.mode & permission_bits);
     return {0, add(root, name, directory).attributes};
@@ -207,7 +208,8 @@ Outcome<std::vector<Entry>> NamespaceModel::list(Ino directory) const {
 
 int NamespaceModel::open(Ino ino, OpenId id, OpenMode mode) {
     Node* node = find(ino);
-    if (node == nullptr || node->lock == nullptr) return node != nullptr && S_ISDIR(node->attributes.mode) ? EISDIR : ENOENT;
+    if (node == nullptr) return ENOENT;
+    if (node->lock == nullptr) return S_ISDIR(node->attributes.mode) ? EISDIR : ENOENT;
     if (lease_lost_) return EIO;
     if (waiting_count_ >= waiting_opens_max) return ENFILE;
     SDLM_ASSERT(!opens_.contains(id));

@@ -23,7 +23,8 @@ public:
     // Results are as of the system call, errors as -errno.
     int open(const std::string& path, int flags) { return begin_open(path, flags), finish(); }
     int close(int fd);
-    int poll(int fd) { return begin_poll(fd), finish(); }    // revents of everything that can be asked for, without waiting
+    // Does not wait; revents of everything that can be asked for.
+    int poll(int fd) { return begin_poll(fd), finish(); }
 
     void begin_open(const std::string& path, int flags);     // returns while the call runs
     void begin_poll(int fd);

@@ -25,13 +25,15 @@ bool FakeCluster::decide(const disk::ResourceKey&, Resource& resource, FakeNode&
     for (auto& [other_node, other] : resource.shares) {
         if (other_node == &node) continue;
         in_the_way |= locks::conflicts(other.used, mode);
-        in_the_way |= other.want && !other.want->noqueue && other.ticket < share.ticket && locks::conflicts(other.want->mode, mode);
+        const bool queues = other.want && !other.want->noqueue && other.ticket < share.ticket;
+        in_the_way |= queues && locks::conflicts(other.want->mode, mode);
     }
     const Handle handle = share.handle;
     if (in_the_way && !share.want->noqueue) return false;
     share.want.reset();
     if (in_the_way) {
-        node.send(handle, [handle](locks::LockEvents& events) { events.refused(handle, locks::Refusal::would_block); }, share.ticket);
+        const auto refused = [handle](locks::LockEvents& to) { to.refused(handle, locks::Refusal::would_block); };
+        node.send(handle, refused, share.ticket);
         return true;
     }
     for (auto& [other_node, other] : resource.shares) {
@@ -40,7 +42,8 @@ bool FakeCluster::decide(const disk::ResourceKey&, Resource& resource, FakeNode&
     share.held = locks::join(share.held, mode);
     share.used = locks::join(share.used, mode);
     if (resource.value.version > share.copy.version || !resource.value.valid) share.copy = resource.value;
-    node.send(handle, [handle, mode, copy = share.copy](locks::LockEvents& events) { events.granted(handle, mode, copy); }, share.ticket);
+    const auto granted = [handle, mode, lvb = share.copy](locks::LockEvents& to) { to.granted(handle, mode, lvb); };
+    node.send(handle, granted, share.ticket);
     return true;
 }
 
@@ -48,12 +51,13 @@ void FakeCluster::tell_blocked(Resource& resource) {
     for (auto& [node, share] : resource.shares) {
         Mode wanted = Mode::NL;
         for (const auto& [other_node, other] : resource.shares) {
-            if (other_node != node && other.want && locks::conflicts(other.want->mode, share.used)) wanted = locks::join(wanted, other.want->mode);
+            if (other_node == node || !other.want) continue;
+            if (locks::conflicts(other.want->mode, share.used)) wanted = locks::join(wanted, other.want->mode);
         }
         if (wanted == share.told) continue;
         share.told = wanted;
         const Handle handle = share.handle;
-        node->send(handle, [handle, wanted](locks::LockEvents& events) { events.blocked(handle, wanted); }, 0);
+        node->send(handle, [handle, wanted](locks::LockEvents& to) { to.blocked(handle, wanted); }, 0);
     }
 }
 

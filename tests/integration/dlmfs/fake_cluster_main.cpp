@@ -63,7 +63,8 @@ public:
         const ssize_t count = ::read(STDIN_FILENO, bytes.data(), bytes.size());
         if (count <= 0) return stop();
         pending_.append(bytes.data(), static_cast<std::size_t>(count));
-        for (std::size_t end; (end = pending_.find('\n')) != std::string::npos; pending_.erase(0, end + 1)) command(pending_.substr(0, end));
+        for (std::size_t end; (end = pending_.find('\n')) != std::string::npos; pending_.erase(0, end + 1))
+            command(pending_.substr(0, end));
     }
 
 private:

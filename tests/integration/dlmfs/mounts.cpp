@@ -27,7 +27,7 @@ std::string Mounts::start() {
         roots_ = {a, b};
         return {};
     }
-    if (::access("/dev/fuse", R_OK | W_OK) != 0) return "/dev/fuse cannot be opened: FUSE and the right to use it are needed";
+    if (::access("/dev/fuse", R_OK | W_OK) != 0) return "/dev/fuse cannot be opened";
     std::string pattern = std::filesystem::temp_directory_path() / "sdlm-dlmfs-rows-XXXXXX";
     if (::mkdtemp(pattern.data()) == nullptr) return "no temporary directory: " + pattern;
     folder_ = pattern;

@@ -50,7 +50,8 @@ void Rows::TearDown() {
     for (const int node : {a, b}) {
         const auto removed = [&] {
             std::error_code error;
-            for (const auto& entry : std::filesystem::directory_iterator(domain(node), error)) std::filesystem::remove(entry.path(), error);
+            for (const auto& entry : std::filesystem::directory_iterator(domain(node), error))
+                std::filesystem::remove(entry.path(), error);
             return ::rmdir(domain(node).c_str()) == 0 || errno == ENOENT;
         };
         EXPECT_TRUE(eventually(removed)) << domain(node) << ": " << std::strerror(errno);
@@ -62,7 +63,7 @@ void Rows::make(int node, const std::string& name) const {
     ASSERT_EQ(failed(::mknod(lock(node, name).c_str(), S_IFREG | 0664, 0)), 0);
 }
 
-// Requests of one mount are worked off in order, and what one brings about on the way to the other node in the next rounds.
+// Requests of one mount are worked off in order, and what one brings about at the other node in the next rounds.
 void Rows::settle(int node) const {
     struct statfs status {};
     for (int i = 0; i < 4; ++i) ASSERT_EQ(::statfs(root(node).c_str(), &status), 0);

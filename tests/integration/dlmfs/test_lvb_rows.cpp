@@ -40,7 +40,8 @@ TEST_F(Rows, Observed02_WriteAtAndOverTheEnd) {
     EXPECT_EQ(file.write(1'000'000, "y"), -ENOSPC);
     EXPECT_EQ(file.write(60, "abcdefgh"), 4) << "cut short over the end";
     EXPECT_EQ(file.write(8, "short"), 5);
-    EXPECT_EQ(file.read(0), std::string(8, 'x') + "short" + std::string(47, 'x') + "abcd") << "a short write leaves the rest alone";
+    const std::string expected = std::string(8, 'x') + "short" + std::string(47, 'x') + "abcd";
+    EXPECT_EQ(file.read(0), expected) << "a short write leaves the rest alone";
     EXPECT_EQ(file.write(0, std::string(5000, 'z')), 64);
     EXPECT_EQ(file.write(64, ""), 0) << "FUSE never sees a write of 0 bytes";
     void* unreadable = ::mmap(nullptr, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -148,7 +148,7 @@ TEST_F(Rows, Observed12_WhatIsNotSupported) {
     EXPECT_EQ(failed(::fallocate(file.fd(), 0, 0, 64)), EOPNOTSUPP);
     off64_t from = 0;
     off64_t to = 0;
-    EXPECT_EQ(failed(::copy_file_range(file.fd(), &from, second.fd(), &to, 8, 0)), EINVAL) << "FUSE: the kernel's dlmfs says EXDEV";
+    EXPECT_EQ(failed(::copy_file_range(file.fd(), &from, second.fd(), &to, 8, 0)), EINVAL) << "EXDEV in the kernel's";
     EXPECT_EQ(File(lock(a), O_RDWR | O_DIRECT).error(), EINVAL);
     EXPECT_EQ(failed(::setxattr(lock(a).c_str(), "user.x", "y", 1, 0)), EOPNOTSUPP);
     char value = 0;
@@ -194,7 +194,7 @@ TEST_F(Rows, Observed19_Statfs) {
     EXPECT_EQ(counts.f_blocks + counts.f_bfree + counts.f_bavail + counts.f_files + counts.f_ffree, 0U);
     struct statfs status {};
     ASSERT_EQ(::statfs(root(a).c_str(), &status), 0);
-    EXPECT_EQ(static_cast<std::uint64_t>(status.f_type), 0x65735546U) << "FUSE's own: nothing a FUSE server could change";
+    EXPECT_EQ(static_cast<std::uint64_t>(status.f_type), 0x65735546U) << "FUSE's own: no FUSE server can change it";
 }
 
 TEST_F(Rows, Observed19_Attributes) {

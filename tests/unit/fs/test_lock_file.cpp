@@ -37,8 +37,10 @@ protected:
     // "used want[?]" of the demand, '?' for a trylock.
     std::string demand() {
         const Demand& d = port.only().demand;
-        const auto name = [](Mode m) { return m == Mode::NL ? "NL" : m == Mode::PR ? "PR" : m == Mode::EX ? "EX" : "other"; };
-        return std::string(name(d.used)) + (d.want ? std::string(" ") + name(d.want->mode) + (d.want->noqueue ? "?" : "") : "");
+        const auto name = [](Mode m) -> std::string {
+            return m == Mode::NL ? "NL" : m == Mode::PR ? "PR" : m == Mode::EX ? "EX" : "other";
+        };
+        return name(d.used) + (d.want ? " " + name(d.want->mode) + (d.want->noqueue ? "?" : "") : "");
     }
     void hold(OpenId id, OpenMode mode) {
         EXPECT_EQ(open(id, mode), Answers{});

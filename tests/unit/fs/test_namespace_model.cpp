@@ -12,7 +12,12 @@ namespace sdlm::fs::test {
 
 class NamespaceTest : public testing::Test {
 protected:
-    static Creation creation(mode_t mode, std::int64_t now = 1000) { return {.mode = mode, .uid = 7, .gid = 8, .now = now}; }
+    static Creation creation(mode_t mode, std::int64_t now = 1000) {
+        return {.mode = mode, .uid = 7, .gid = 8, .now = now};
+    }
+    static AttributeChange group(mode_t mode, gid_t gid) {
+        return {.mode = mode, .uid = {}, .gid = gid, .atime = {}, .mtime = {}, .ctime = {}};
+    }
     Outcome<Attributes> mkdir(const std::string& name, std::int64_t now = 1000) {
         return model.make_directory(root_ino, name, creation(0755, now));
     }
@@ -135,7 +140,8 @@ TEST_F(NamespaceTest, ListingIsNewestFirst) {
 TEST_F(NamespaceTest, ChangedAttributesStayWithinTheirBits) {
     const Ino domain = mkdir("d").value.ino;
     const Ino lock = mknod(domain, "lock").value.ino;
-    const auto changed = model.change(lock, {.mode = S_IFDIR | 0400, .uid = 1, .gid = {}, .atime = {}, .mtime = 5, .ctime = {}}, 3000);
+    const AttributeChange change{.mode = S_IFDIR | 0400, .uid = 1, .gid = {}, .atime = {}, .mtime = 5, .ctime = {}};
+    const auto changed = model.change(lock, change, 3000);
     EXPECT_EQ(changed.value.mode, mode_t{S_IFREG | 0400});
     EXPECT_EQ(changed.value.uid, 1U);
     EXPECT_EQ(changed.value.gid, 8U);
@@ -147,9 +153,9 @@ TEST_F(NamespaceTest, ChangedAttributesStayWithinTheirBits) {
 
 TEST_F(NamespaceTest, SetGidDirectoriesPassTheGroupOn) {
     const Ino domain = mkdir("d").value.ino;
-    EXPECT_EQ(model.change(domain, {.mode = 02775, .uid = {}, .gid = 42, .atime = {}, .mtime = {}, .ctime = {}}, 1).error, 0);
+    EXPECT_EQ(model.change(domain, group(02775, 42), 1).error, 0);
     EXPECT_EQ(mknod(domain, "lock").value.gid, 42U);
-    EXPECT_EQ(model.change(root_ino, {.mode = 02755, .uid = {}, .gid = 43, .atime = {}, .mtime = {}, .ctime = {}}, 1).error, 0);
+    EXPECT_EQ(model.change(root_ino, group(02755, 43), 1).error, 0);
     const Attributes inherited = mkdir("e").value;
     EXPECT_EQ(inherited.gid, 43U);
     EXPECT_EQ(inherited.mode & S_ISGID, mode_t{S_ISGID});
