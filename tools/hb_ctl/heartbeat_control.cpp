@@ -49,9 +49,8 @@ std::optional<Region> running_region(const HeartbeatRequest& request) {
         Region region{.volume = {}, .run_dir = directory};
         region.volume.device = status.at("device");
         if (!parse_uuid(status.at("volume").at("uuid").get<std::string>(), region.volume.uuid)) continue;
-        Uuid wanted;
-        const bool match = request.uuid.empty() ? same_file(region.volume.device, request.device)
-                                                : parse_uuid(request.uuid, wanted) && wanted == region.volume.uuid;
+        const bool match = request.uuid ? *request.uuid == region.volume.uuid
+                                        : same_file(region.volume.device, request.device);
         if (match) return region;
     }
     return std::nullopt;
@@ -59,13 +58,8 @@ std::optional<Region> running_region(const HeartbeatRequest& request) {
 
 Result<Region> find_region(const HeartbeatRequest& request, std::string& message) {
     if (auto running = running_region(request)) return std::move(*running);
-    Uuid uuid;
-    if (!request.uuid.empty() && !parse_uuid(request.uuid, uuid)) {
-        message = "\"" + request.uuid + "\" is not a UUID (xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx)";
-        return Error{.code = Errc::bad_argument, .field = "UUID"};
-    }
-    SDLM_TRY(volume, request.uuid.empty() ? volume_on(request.device, message)
-                                          : find_volume(uuid, block_devices(), message));
+    SDLM_TRY(volume, request.uuid ? find_volume(*request.uuid, block_devices(), message)
+                                  : volume_on(request.device, message));
     std::string run_dir = request.run_dir.empty() ? default_run_dir(volume.uuid) : request.run_dir;
     return Region{std::move(volume), std::move(run_dir)};
 }

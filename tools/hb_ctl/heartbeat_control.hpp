@@ -10,7 +10,7 @@ namespace sdlm::tools {
 
 struct HeartbeatRequest {
     std::string device;                  // this or `uuid`
-    std::string uuid;
+    std::optional<Uuid> uuid;
     std::string service;                 // start, stop: name of the reference
     std::string run_dir;                 // empty: /run/sdlm/<uuid>
     std::string name;                    // of the node; empty: the daemon's default

@@ -14,6 +14,7 @@ int main(int argc, char** argv) {
     bool stop = false;
     bool references = false;
     bool priority = false;
+    std::string uuid;
     auto* actions = app.add_option_group("actions", "One of");
     actions->add_flag("-S,--start", start, "Start the heartbeat, or count one more user of it");
     actions->add_flag("-K,--stop", stop, "Count one user less; the last one stops the heartbeat");
@@ -22,7 +23,10 @@ int main(int argc, char** argv) {
     actions->require_option(1);
     auto* regions = app.add_option_group("volume", "One of");
     regions->add_option("-d,--device", request.device, "The volume on this block device or image file");
-    regions->add_option("-u,--uuid", request.uuid, "The volume with this UUID");
+    regions->add_option("-u,--uuid", uuid, "The volume with this UUID")->check([](const std::string& text) {
+        Uuid parsed;
+        return parse_uuid(text, parsed) ? std::string() : text + " is not a UUID (8-4-4-4-12 hexadecimal digits)";
+    });
     regions->require_option(1);
     app.add_option("-n,--io-priority", request.priority, "0 (first) .. 7 of the real-time class, for -P")
         ->check(CLI::Range(0, 7))->capture_default_str();
@@ -37,6 +41,7 @@ int main(int argc, char** argv) {
         if ((references || priority) && !request.service.empty()) throw CLI::ExtrasError({request.service});
     });
     return parse_and_run(app, argc, argv, exit_usage, [&] {
+        if (!uuid.empty() && !parse_uuid(uuid, request.uuid.emplace())) return exit_usage;
         if (start) return start_heartbeat(request);
         if (stop) return stop_heartbeat(request);
         return references ? show_references(request) : set_io_priority(request);

@@ -65,7 +65,7 @@ expect 0 "*" hb -S -d "$disk" again
 [[ $(refs) == 1 ]] || fail "one reference expected"
 expect 0 "" hb -K -d "$disk" again
 
-for usage in "-S -d $disk" "-S -K -d $disk x" "-S x" "-S -d $disk -u $uuid x" "-P -d $disk -n 8" "-I -d $disk x" "" "-q"; do
+for usage in "-S -d $disk" "-S -K -d $disk x" "-S x" "-S -d $disk -u $uuid x" "-P -d $disk -n 8" "-I -d $disk x" "-I -u 12" "" "-q"; do
     # shellcheck disable=SC2086
     expect 2 "*" "$HB_CTL" $usage
 done
