@@ -53,6 +53,9 @@ void LocksCore::scan_order(const Resource& r, const PeerRecord& peer, Mode targe
         s.held_conflict = true;
         if (r.ticket != 0 && record.answered >= r.ticket) s.held_answered = true;
     }
+    if (r.phase != Phase::none && r.demand.want->convert && record.convert && before(record, peer.node, r) &&
+        conflicts(record.held, target) && conflicts(record.want, r.demand.used))
+        s.deadlock = true;
     if (record.phase == Phase::none || !conflicts(record.want, target)) return;
     // A want that has no place yet comes after all that has one.
     const bool low = r.ticket == 0 || before(record, peer.node, r);
@@ -128,6 +131,7 @@ void LocksCore::decide(Resource& r, const Scan& s, Instant now) {
     if (!r.demand.want) return;
     if (r.phase == Phase::none) return start_want(r, s, now);
     if (refuse_now(r, s, now)) return refuse(r, Refusal::would_block, now);
+    if (s.deadlock && r.flag_write != 0 && view_ >= r.flag_write) return refuse(r, Refusal::deadlock, now);
     if (!r.placed && !confirm_place(r, s, now)) return;
     const bool behind = s.try_low || s.wait_low;
     if (r.phase == Phase::waiting) {
@@ -138,7 +142,9 @@ void LocksCore::decide(Resource& r, const Scan& s, Instant now) {
     if (behind) return set_phase(r, Phase::waiting, now);
     if (s.held_conflict || s.try_high) return;
     // I4, I5: the flag lies on the disk, and everybody was read after that.
-    if (SDLM_CANARY(1) || (r.flag_write != 0 && view_ >= r.flag_write)) grant(r, s, now, false);
+    const bool known = SDLM_CANARY(1) || (r.flag_write != 0 && view_ >= r.flag_write);
+    r.settling = known && r.changed_read >= view_read_;     // I6: the value may be on its way from one slot to another
+    if (known && !r.settling) grant(r, s, now, false);
 }
 
 void LocksCore::start_want(Resource& r, const Scan& s, Instant now) {
@@ -176,6 +182,7 @@ bool LocksCore::refuse_now(const Resource& r, const Scan& s, Instant now) const 
 void LocksCore::set_phase(Resource& r, Phase phase, Instant now) {
     r.phase = phase;
     r.flag_write = 0;
+    r.settling = false;
     if (phase == Phase::none) {
         r.ticket = 0;
         r.deadline = never;

@@ -55,7 +55,8 @@ LockRecord Resource::make_record() const {
 }
 
 LocksCore::LocksCore(std::uint32_t slot_count, const heartbeat::Timing& timing, LogWriter& log)
-    : timing_(timing), log_(log), records_(slot_count), valid_from_(slot_count, 1), record_count_(slot_count, 0) {}
+    : timing_(timing), log_(log), records_(slot_count), valid_from_(slot_count, 1), record_count_(slot_count, 0),
+      clock_of_(slot_count, 0) {}
 
 Resource& LocksCore::at(Handle handle) {
     SDLM_ASSERT(alive(handle));
@@ -220,6 +221,7 @@ void LocksCore::apply(NodeIndex node, std::uint32_t stamp, const disk::LockEntry
     auto peer = std::find_if(r.peers.begin(), r.peers.end(), [&](const PeerRecord& p) { return p.node == node; });
     const std::uint64_t old_version = peer != r.peers.end() ? peer->record.lvb.version : 0;
     see_clock(entry.lock.lvb.version);
+    if (old_version > 0 && entry.lock.lvb.version == 0) r.changed_read = read_;
     if (entry.lock.lvb.version > 0 && entry.lock.lvb.version != old_version &&
         entry.lock.lvb.version != r.version_seen)
         see_version(r, entry.lock.lvb.version);
@@ -271,6 +273,7 @@ void LocksCore::valid_from(NodeIndex node, std::uint32_t stamp) {
             kept.push_back(index);
             continue;
         }
+        if (peer->record.lvb.version > 0) r.changed_read = read_;
         *peer = std::move(r.peers.back());
         r.peers.pop_back();
         --record_count_[node];
@@ -357,6 +360,7 @@ bool LocksCore::waits_for_read(std::uint64_t writes_done, std::uint64_t read_vie
     for (ResourceIndex index : pending_) {
         const Resource& r = table_[index];
         if (r.flag_write != 0 && r.flag_write <= writes_done && r.flag_write > read_view) return true;
+        if (r.settling && r.changed_read == read_) return true;
     }
     return false;
 }

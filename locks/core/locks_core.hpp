@@ -56,7 +56,15 @@ public:
     std::uint64_t records_of(NodeIndex node) const { return record_count_[node]; }
 
     // A new view: every live peer is known up to a read that was submitted after own write `view` completed.
-    void set_view(std::uint64_t view) { view_ = view; }
+    // `read`: number of the oldest read among those that the view is made of.
+    void set_view(std::uint64_t view, std::uint64_t read) {
+        view_ = view;
+        view_read_ = read;
+    }
+    void begin_read(std::uint64_t read) { read_ = read; }
+    // An image of this node was taken up. What it has written meanwhile may have been handed on already, to a node whose
+    // slot this same read saw before: one read of all slots is no snapshot.
+    void image_seen(NodeIndex node, std::uint64_t clock);
 
     // Versions of values come from one clock that every slot shows (Lamport's): a value written after another one was released,
     // or forgotten, always has the higher version, on whatever resource.
@@ -103,6 +111,7 @@ private:
         std::uint64_t noqueue_ticket = 0;          // highest ticket of a trylock that conflicts with what is in use here
         bool held_conflict = false;                // with my target, from here on
         bool held_answered = false;                // a conflicting holder has answered my ticket
+        bool deadlock = false;                     // a conversion before mine waits for what I hold, and I for what it holds
         bool try_low = false, try_high = false;
         bool wait_low = false, wait_low_queued = false, wait_high = false;
         bool interest = false;                     // some other node keeps the LVB alive
@@ -159,6 +168,9 @@ private:
     LockCounters counters_;
     std::uint64_t ordinal_ = 1;
     std::uint64_t view_ = 0;
+    std::uint64_t view_read_ = 0;
+    std::uint64_t read_ = 0;
+    std::vector<std::uint64_t> clock_of_;      // per node, of its newest image
     std::uint64_t clock_ = 1;                  // version 1 is only ever a mark, never a written value
     Urgency urgency_ = Urgency::none;
     Instant soon_at_ = never;

@@ -23,6 +23,18 @@ void LocksCore::see_version(Resource& r, std::uint64_t version) {
     r.version_seen_at = ++ordinal_;
 }
 
+void LocksCore::image_seen(NodeIndex node, std::uint64_t clock) {
+    if (clock <= clock_of_[node]) return;
+    clock_of_[node] = clock;
+    for (ResourceIndex index : pending_) {
+        Resource& r = table_[index];
+        const bool shown = std::any_of(r.peers.begin(), r.peers.end(), [&](const PeerRecord& peer) {
+            return peer.node == node && counts(peer) && peer.record.lvb.version > 0;
+        });
+        if (!shown) r.changed_read = read_;
+    }
+}
+
 void LocksCore::write_lvb(Handle handle, std::span<const std::byte> value, bool valid) {
     Resource& r = at(handle);
     SDLM_ASSERT(writes_lvb(r.demand.used));

@@ -50,6 +50,8 @@ struct Resource {
     std::uint64_t ticket = 0;
     bool placed = false;                  // the ticket was confirmed by a view read after the flag
     std::uint64_t stake_write = 0;        // write that first showed that this node needs the resource; 0 = not composed yet
+    bool settling = false;                // would be granted, but for changed_read
+    std::uint64_t changed_read = 0;       // a value may have moved between nodes while this read was under way
     std::uint64_t flag_write = 0;         // write that carried the present flag; 0 = not composed yet
     Instant deadline = never;             // of a noqueue want
     std::uint64_t answered = 0;

@@ -57,7 +57,7 @@ struct NodeCore::Impl final : locks::ReplicaSink {
     Duration poll_interval() const;
     void read_done(Instant now, IoId id, Result<std::span<const std::byte>> result);
     void slots_done(std::span<const std::byte> bytes);
-    void follow(NodeIndex node, std::span<const std::byte> block, std::uint64_t view);
+    void follow(NodeIndex node, std::span<const std::byte> block, bool own_good);
     void fetch(Output& out);
     void pages_done(NodeIndex node, Result<std::span<const std::byte>> result);
     void update_view();
@@ -125,17 +125,22 @@ struct NodeCore::Impl final : locks::ReplicaSink {
     Duration write_latency;
     Instant waiting_since = never;
 
+    struct Synced {
+        std::uint64_t view = 0;            // of the newest read that is applied completely
+        std::uint64_t read = 0;            // ... its number
+    };
     struct Fetch {
         bool active = false;
         IoId id = 0;
         std::uint64_t next = 0, end = 0;   // pages
         std::uint32_t count = 0;           // of the read under way
-        std::uint64_t view = 0;
+        Synced synced;                     // of the node, when all pages are applied
         Incarnation incarnation;
     };
     std::vector<Fetch> fetches;
-    std::vector<std::uint64_t> synced;     // per node: view of the newest read that is applied completely
-    std::uint64_t last_view = 0;           // of the newest read with a good own slot
+    std::vector<Synced> synced;            // per node
+    Synced last_view;                      // the newest read with a good own slot
+    std::uint64_t reads_done = 0;
     bool view_known = false;
     Instant joining_since = never;
 

@@ -25,7 +25,7 @@ NodeCore::Impl::Impl(const disk::Superblock& sb, const heartbeat::Timing& t, Ide
       log(disk::inline_capacity(sb.geometry.block_bytes), sb.geometry.ring_pages()),
       locks(sb.geometry.slot_count, t, log),
       fetches(sb.geometry.slot_count),
-      synced(sb.geometry.slot_count, 0) {
+      synced(sb.geometry.slot_count) {
     for (NodeIndex node = 0; node < sb.geometry.slot_count; ++node) replicas.emplace_back(node);
 }
 
@@ -94,7 +94,7 @@ void NodeCore::Impl::membership_events() {
 
 void NodeCore::Impl::peer_appeared(const PeerEvent& event) {
     replicas[event.node].reset(event.incarnation, *this);
-    synced[event.node] = 0;
+    synced[event.node] = {};
     events.push_back(PeerJoined{event.node});
     const auto own = own_facts.find(event.node);
     if (own == own_facts.end()) return;
@@ -118,7 +118,7 @@ void NodeCore::Impl::peer_ended(const PeerEvent& event) {
     locks.peer_ended(event.node, replica.end(), how);
     std::erase_if(peer_members, [&](const auto& entry) { return entry.first == event.node; });
     std::erase_if(facts, [&](const auto& fact) { return fact.first.first == event.node; });
-    synced[event.node] = 0;
+    synced[event.node] = {};
     if (event.by == EndedBy::left) {
         events.push_back(PeerLeft{event.node});
     } else {

@@ -89,6 +89,7 @@ void NodeCore::Impl::read_done(Instant at, IoId id, Result<std::span<const std::
 void NodeCore::Impl::slots_done(std::span<const std::byte> bytes) {
     const disk::Geometry& geometry = superblock.geometry;
     SDLM_ASSERT(bytes.size() == geometry.slots_bytes());
+    locks.begin_read(++reads_done);
     std::vector<heartbeat::Sight> sights;
     sights.reserve(geometry.slot_count);
     for (NodeIndex node = 0; node < geometry.slot_count; ++node) {
@@ -107,21 +108,21 @@ void NodeCore::Impl::slots_done(std::span<const std::byte> bytes) {
         const heartbeat::Peer& peer = member.peer(node);
         if (node == member.node() || !peer.current || !peer.followed()) continue;
         if (!peer.alive()) {                             // claiming: it has no records yet
-            if (own_good) synced[node] = std::max(synced[node], slots_read.view);
+            if (own_good) synced[node] = {slots_read.view, reads_done};
             continue;
         }
         follow(node, bytes.subspan(std::size_t{node} * geometry.block_bytes, geometry.block_bytes),
-               own_good ? slots_read.view : 0);
+               own_good);
     }
     if (own_good) {
-        last_view = slots_read.view;
+        last_view = {slots_read.view, reads_done};
         view_known = true;
     }
     update_view();
 }
 
 // Brings the replica of a node to the image of this read, or starts to read the pages that are missing.
-void NodeCore::Impl::follow(NodeIndex node, std::span<const std::byte> block, std::uint64_t view) {
+void NodeCore::Impl::follow(NodeIndex node, std::span<const std::byte> block, bool own_good) {
     const disk::SlotHeader& header = member.peer(node).header;
     locks::Replica& replica = replicas[node];
     if (replica.incarnation() != header.incarnation || replica.fetching()) return;
@@ -134,13 +135,14 @@ void NodeCore::Impl::follow(NodeIndex node, std::span<const std::byte> block, st
             return;
         }
         const auto range = replica.image(header, scratch, *this);
+        locks.image_seen(node, header.clock);
         if (range) {
-            fetches[node] = Fetch{.next = range->first, .end = range->first + range->count, .view = view,
+            fetches[node] = Fetch{.next = range->first, .end = range->first + range->count, .synced = own_good ? Synced{slots_read.view, reads_done} : Synced{},
                                   .incarnation = header.incarnation};
             return;
         }
     }
-    if (replica.applied_sequence() >= header.sequence) synced[node] = std::max(synced[node], view);
+    if (own_good && replica.applied_sequence() >= header.sequence) synced[node] = {slots_read.view, reads_done};
 }
 
 void NodeCore::Impl::pages_done(NodeIndex node, Result<std::span<const std::byte>> result) {
@@ -177,23 +179,25 @@ void NodeCore::Impl::pages_done(NodeIndex node, Result<std::span<const std::byte
     const bool complete = replica.pages(f.count, scratch, *this);
     f.next += f.count;
     if (!complete) return;
-    synced[node] = std::max(synced[node], f.view);
+    if (f.synced.read > synced[node].read) synced[node] = f.synced;
     update_view();
 }
 
 // The view is as old as what is known of the node that is known worst.
 void NodeCore::Impl::update_view() {
     if (!view_known || !live()) return;
-    std::uint64_t view = last_view;
+    Synced known = last_view;
     for (NodeIndex node = 0; node < synced.size(); ++node) {
         if (node == member.node()) continue;
         const heartbeat::Peer& peer = member.peer(node);
         const bool unknown = peer.damaged && !peer.ignored && !peer.followed();
         if (unknown) return;                             // somebody may live there whose flags cannot be read
         // A claim counts as well: who was claiming when last seen, and cannot be read now, may be live by now.
-        if (peer.followed()) view = std::min(view, synced[node]);
+        if (!peer.followed()) continue;
+        known.view = std::min(known.view, synced[node].view);
+        known.read = std::min(known.read, synced[node].read);
     }
-    locks.set_view(view);
+    locks.set_view(known.view, known.read);
     locks.evaluate_pending();
 }
 
