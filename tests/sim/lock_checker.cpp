@@ -113,6 +113,8 @@ void LockChecker::wrote(LifeId life, KeyIndex key, std::uint64_t write_id, bool 
     k.last_write_at = now;
     k.last_valid = valid;
     written_valid_[write_id] = valid;
+    if (k.forgotten)
+        for (auto& [other, stake] : k.stakes) stake.seen_write = 0;
     k.forgotten = false;
     k.stakes[life].seen_write = write_id;
 }
