@@ -56,7 +56,7 @@ std::string sentence_for_neither(const BlockDevice& device, const Error& first, 
         return where + "not an sdlm volume, or its superblock was overwritten: " + both +
                "; check the device's name; if its size has changed, restore the size so that the backup is found";
     return where + "both superblocks are unusable: " + both +
-           "; if the device's size has changed, restore it; else look at it with 'sdlm dump', or format it again";
+           "; if the device's size has changed, restore it; else format it again";
 }
 
 Result<void> check_device(const BlockDevice& device, const Superblock& superblock, std::string& message) {
@@ -71,6 +71,11 @@ Result<void> check_device(const BlockDevice& device, const Superblock& superbloc
         message = device.path() + ": truncated: the volume needs " + std::to_string(geometry.volume_bytes) +
                   " bytes, the device has " + std::to_string(device.bytes()) + "; restore the device's size";
         return Error{Errc::too_small, 0, device.bytes(), "volume_bytes"};
+    }
+    if (opened_for_writing(device) && (superblock.ro_compat & ~known_ro_compat) != 0) {
+        message = device.path() + ": the volume uses features that sdlm " SDLM_VERSION
+                  " may not write to (field superblock.ro_compat); use the version that it was formatted with";
+        return Error{Errc::bad_version, 0, 0, "superblock.ro_compat"};
     }
     return {};
 }

@@ -163,6 +163,16 @@ TEST_F(LoadSuperblock, AnotherFormatIsNotHiddenByTheBackup) {
     expect_message({"newer sdlm"});
 }
 
+TEST_F(LoadSuperblock, AnUnknownRoCompatFeatureAllowsReadingOnly) {
+    superblock_.ro_compat = 1;
+    format();
+    const auto refused = load();
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, Errc::bad_version);
+    EXPECT_NE(message_.find("superblock.ro_compat"), std::string::npos) << message_;
+    EXPECT_TRUE(load(false)) << message_;
+}
+
 TEST_F(LoadSuperblock, ABlockLargerThanTheVolumesIsRefused) {
     format();
     std::string reason;
