@@ -129,7 +129,7 @@ std::string live_node_problem(const disk::BlockDevice& device, const VolumeTrace
     const Instant first_read = environment.now();
     const auto timing = timing_of(traces);
     for (const Suspect& suspect : suspects)
-        out << device.path() << ": " << who(device, traces, suspect.node) << " did not leave cleanly ("
+        out << device.path() << ": " << who(device, traces, suspect.node) << " may be alive ("
             << slot_text(suspect.node, suspect.offset) << " is " << suspect.state << ")\n";
     out << device.path() << ": watching for a heartbeat for " << timing.dead().ms()
         << " ms, to be sure that nobody uses the volume ...\n"
