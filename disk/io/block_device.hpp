@@ -20,8 +20,8 @@ struct OpenOptions {
 
 class BlockDevice {
 public:
-    // Opens with O_DIRECT | O_CLOEXEC (falls back to buffered + O_DSYNC on files whose file system has no O_DIRECT, e.g. tmpfs;
-    // direct() tells). Never creates a file.
+    // Opens with O_DIRECT | O_CLOEXEC (falls back to buffered + O_DSYNC on files whose file system has no O_DIRECT, as
+    // tmpfs had; direct() tells). Never creates a file.
     static Result<BlockDevice> open(const std::string& path, const OpenOptions& options);
     BlockDevice(BlockDevice&&) noexcept;
     BlockDevice& operator=(BlockDevice&&) noexcept;
@@ -30,7 +30,8 @@ public:
     int fd() const { return fd_; }
     const std::string& path() const { return path_; }
     std::uint64_t bytes() const { return bytes_; }                       // size now
-    std::uint32_t logical_block_bytes() const { return logical_block_; } // 512 for regular files unless the file system wants more
+    // 512 for regular files unless the file system wants more.
+    std::uint32_t logical_block_bytes() const { return logical_block_; }
     bool is_block_device() const { return block_device_; }
     bool direct() const { return direct_; }
 

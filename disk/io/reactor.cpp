@@ -424,7 +424,9 @@ void UringReactor::finish(std::uint32_t index, Result<std::size_t> result) {
 
 void UringReactor::poll_completed(const Tag& tag, int result) {
     SDLM_ASSERT(tag.index < watches_.size());
-    const auto current = [&] { return watches_[tag.index].fd >= 0 && watches_[tag.index].generation == tag.generation; };
+    const auto current = [&] {
+        return watches_[tag.index].fd >= 0 && watches_[tag.index].generation == tag.generation;
+    };
     if (!current()) return;
     Watch& watch = watches_[tag.index];
     watch.armed = false;

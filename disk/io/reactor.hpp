@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// The daemon's one thread: io_uring for the disk, for the readiness of other descriptors (FUSE channel, sockets, signals) and
-// for time. No callback runs inside another; nothing here blocks but wait.
+// The daemon's one thread: io_uring for the disk, for the readiness of other descriptors (FUSE channel, sockets,
+// signals) and for time. No callback runs inside another; nothing here blocks but wait.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -30,14 +30,16 @@ struct IoBuffer {
 
 class Reactor {
 public:
-    // Errc::unsupported with os_errno when io_uring is missing, disabled or too old; `message` says which feature and what to do.
+    // Errc::unsupported with os_errno when io_uring is missing, disabled or too old; `message` says which feature and
+    // what to do.
     // The reactor belongs to the thread that creates it: every call, run() and the destructor are that thread's.
     static Result<std::unique_ptr<Reactor>> create(const ReactorOptions& options, std::string& message);
     virtual ~Reactor() = default;
 
-    // Disk. `fd` should be registered first (register_file); buffers come from take_buffer() and go back with give_buffer().
-    // Completion: bytes transferred (all of them), short_transfer at the end of the device, or io error with errno. Short
-    // transfers are continued inside. EINTR/EAGAIN are retried inside. An error is final: nothing of the request is queued any more.
+    // Disk. `fd` should be registered first (register_file); buffers come from take_buffer() and go back with
+    // give_buffer(). Completion: bytes transferred (all of them), short_transfer at the end of the device, or io error
+    // with errno. Short transfers are continued inside, EINTR/EAGAIN retried. An error is final: nothing of the request
+    // is queued any more.
     using IoDone = std::function<void(Result<std::size_t>)>;
     virtual Result<void> register_file(int fd) = 0;
     virtual void unregister_file(int) {}                 // before the descriptor is closed
@@ -46,8 +48,8 @@ public:
     virtual void read(int fd, std::uint64_t offset, IoBuffer buffer, std::size_t bytes, IoDone done) = 0;
     virtual void write(int fd, std::uint64_t offset, IoBuffer buffer, std::size_t bytes, IoDone done) = 0;
 
-    // Readiness (POLLIN ...), level-triggered: called again while the condition lasts. One watch per fd. A descriptor that
-    // cannot be polled (closed, regular file) is reported once with POLLERR | POLLNVAL.
+    // Readiness (POLLIN ...), level-triggered: called again while the condition lasts. One watch per fd. A descriptor
+    // that cannot be polled (closed, regular file) is reported once with POLLERR | POLLNVAL.
     using FdReady = std::function<void(std::uint32_t revents)>;
     virtual void watch(int fd, std::uint32_t events, FdReady ready) = 0;
     virtual void change_watch(int fd, std::uint32_t events) = 0;

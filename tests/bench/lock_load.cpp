@@ -55,7 +55,8 @@ void another_round(BenchNode& node) {
 }
 
 struct UncontendedLoad final : Load {
-    UncontendedLoad(BenchNode& n, RawFloor& f, std::uint64_t c) : Load("bench-uncontended"), node(n), floor(f), count(c) {}
+    UncontendedLoad(BenchNode& n, RawFloor& f, std::uint64_t c)
+        : Load("bench-uncontended"), node(n), floor(f), count(c) {}
 
     void begin(std::function<void()> on_end) {
         end = std::move(on_end);
@@ -114,7 +115,7 @@ struct CachedLoad final : Load {
         handle = open(node, "r");
         node.locks().set_demand(handle, wanting(Mode::EX, true));
     }
-    // The first grant pays for the mode. Batches begin with nothing under way, heartbeats and polls fall into few of them.
+    // The first grant pays for the mode. Batches begin with nothing under way; heartbeats and polls fall into few.
     void granted(Handle, Mode, const locks::Lvb&) override {
         if (!paid) {
             paid = true;

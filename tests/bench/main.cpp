@@ -96,7 +96,8 @@ void report_latency(Report& report, BenchNode& node, RawFloor& floor, std::uint6
 
 void report_throughput(Report& report, const std::string& device, const disk::Superblock& superblock, BenchNode& node,
                        double span) {
-    report.section("throughput", "Acquires per second by requests in flight, in turn with the device's write+read chains");
+    report.section("throughput",
+                   "Acquires per second by requests in flight, in turn with the device's write+read chains");
     for (const unsigned depth : depths) {
         Throughput locks;
         double chains = 0;
@@ -164,8 +165,8 @@ void measure(const Options& options, Report& report, const std::string& device, 
 
 int run(int argc, char** argv) {
     Options options;
-    CLI::App app("Measures sdlm's locks against the device and FUSE themselves. Without DEVICE it makes an image and a loop "
-                 "device over it, and removes both.", "sdlm_bench");
+    CLI::App app("Measures sdlm's locks against the device and FUSE themselves. Without DEVICE it makes an image and a "
+                 "loop device over it, and removes both.", "sdlm_bench");
     app.set_version_flag("--version", "sdlm_bench " SDLM_VERSION);
     app.add_option("DEVICE", options.device, "block device or image file; ALL ITS CONTENT IS LOST");
     app.add_option("--directory", options.directory, "where to make the image (default /tmp)")->type_name("DIR");

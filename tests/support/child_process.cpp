@@ -121,7 +121,8 @@ bool ChildProcess::wait_for_stdout(const std::string& text, int bound_ms) {
 ExitStatus ChildProcess::wait(int bound_ms) {
     const auto end = Clock::now() + std::chrono::milliseconds(bound_ms);
     while (read_some(milliseconds_until(end))) {}
-    if (streams_[0].fd >= 0 || streams_[1].fd >= 0) kill(SIGKILL);      // a grandchild may hold the pipes: do not read on
+    // A grandchild may hold the pipes: do not read on.
+    if (streams_[0].fd >= 0 || streams_[1].fd >= 0) kill(SIGKILL);
     if (!reaped_) {
         // Output is closed, so the end is near; a process that only closed it is killed at the bound.
         for (int left = milliseconds_until(end); running() && left > 0; left = milliseconds_until(end))

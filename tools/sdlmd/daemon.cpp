@@ -36,7 +36,8 @@ const char* Daemon::text(State state) noexcept {
 Result<std::unique_ptr<Daemon>> Daemon::create(const DaemonOptions& options, std::string& message) {
     auto device = disk::BlockDevice::open(options.device, {.writable = true});
     if (!device) {
-        message = options.device + ": " + describe(device.error()) + "; give a block device or an image file to --device";
+        message = options.device + ": " + describe(device.error()) +
+                  "; give a block device or an image file to --device";
         return device.error();
     }
     auto loaded = disk::load_superblock(*device, message);
@@ -54,7 +55,8 @@ Result<std::unique_ptr<Daemon>> Daemon::create(const DaemonOptions& options, std
         return Error{Errc::bad_argument, 0, 0, "--node"};
     }
     if (!device->direct())
-        log(LogLevel::warning, options.device + ": no O_DIRECT here: other hosts would not see this node's writes; for tests only");
+        log(LogLevel::warning, options.device + ": no O_DIRECT here: other hosts would not see this node's writes; "
+                                                "for tests only");
     const std::string run_dir = options.run_dir.empty() ? default_run_dir(superblock.uuid) : options.run_dir;
     auto files = RunFiles::claim(run_dir, message);
     if (!files) return files.error();
@@ -149,8 +151,9 @@ int Daemon::run() {
 Instant Daemon::round_end() {
     const Instant wake = earlier(runtime_->pump(), notifier_.keep_alive(reactor_->now()));
     if (state_ == State::leaving && disk::boottime_now() >= leave_bound_) {
-        log(LogLevel::error, "could not leave within " + std::to_string((timing_.lease + timing_.stop()).ms()) +
-                                 " ms: " + options_.device + " does not complete writes; others wait for the end of the lease");
+        const std::string bound = std::to_string((timing_.lease + timing_.stop()).ms());
+        log(LogLevel::error, "could not leave within " + bound + " ms: " + options_.device +
+                                 " does not complete writes; others wait for the end of the lease");
         files_.keep_state();
         finish(1);
     }

@@ -11,8 +11,8 @@ namespace sdlm::tools {
 
 class RunFiles {
 public:
-    // Makes the directory, takes its lock, removes what an earlier daemon left. busy: a daemon runs there. `message` is a
-    // sentence for people on failure.
+    // Makes the directory, takes its lock, removes what an earlier daemon left. busy: a daemon runs there. `message` is
+    // a sentence for people on failure.
     static Result<RunFiles> claim(const std::string& directory, std::string& message);
     RunFiles(RunFiles&&) = default;
     RunFiles& operator=(RunFiles&&) = delete;

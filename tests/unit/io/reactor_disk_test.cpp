@@ -93,7 +93,8 @@ class ReactorOnLoop : public ReactorDisk, public testing::WithParamInterface<std
 TEST_P(ReactorOnLoop, DeviceKeepsWhatWasWritten) {
     create({.entries = 16, .buffer_bytes = block, .buffer_count = 32});
     std::string reason;
-    const auto loop = test::LoopDevice::attach(dir_.make_file("image", 256 * block), {.block_bytes = GetParam()}, reason);
+    const std::string file = dir_.make_file("image", 256 * block);
+    const auto loop = test::LoopDevice::attach(file, {.block_bytes = GetParam()}, reason);
     if (loop == nullptr) GTEST_SKIP() << reason;
     auto device = BlockDevice::open(loop->path(), {.writable = true});
     ASSERT_TRUE(device);
@@ -122,7 +123,7 @@ TEST_F(ReactorDisk, TheEndOfTheDeviceIsAnError) {
     ASSERT_TRUE(device);
     std::vector<Result<std::size_t>> results;
     const auto note = [&](Result<std::size_t> result) { results.push_back(result); };
-    reactor_->read(device->fd(), 3 * block, reactor_->take_buffer(), 4 * block, note);      // one block there, three not
+    reactor_->read(device->fd(), 3 * block, reactor_->take_buffer(), 4 * block, note);      // one block is there
     run_until([&] { return results.size() == 1; });
     reactor_->read(device->fd(), 64 * block, reactor_->take_buffer(), block, note);
     run_until([&] { return results.size() == 2; });

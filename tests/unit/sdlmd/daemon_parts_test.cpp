@@ -27,7 +27,8 @@ TEST(LogLine, OneEventIsOneLine) {
 // The receiving end of sd_notify.
 class NotifySocket {
 public:
-    explicit NotifySocket(const std::string& name) : fd_(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)) {
+    explicit NotifySocket(const std::string& name)
+        : fd_(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)) {
         sockaddr_un address{};
         address.sun_family = AF_UNIX;
         std::memcpy(address.sun_path, name.data(), name.size());

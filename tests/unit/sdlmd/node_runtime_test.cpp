@@ -155,7 +155,7 @@ void NodeRuntimeTest::hand_over_with_value() {
     run_until([&] { return a().client.blocked_by == Mode::EX; });
     EXPECT_TRUE(b().client.grants.empty());
 
-    const std::array<std::byte, 5> value{std::byte{'v'}, std::byte{'a'}, std::byte{'l'}, std::byte{'u'}, std::byte{'e'}};
+    const std::array<std::byte, 3> value{std::byte{'l'}, std::byte{'v'}, std::byte{'b'}};
     a().locks().write_lvb(on_a, value, true);
     a().locks().set_demand(on_a, using_mode(Mode::NL));
     run_until([&] { return b().client.grants.size() == 1; });
@@ -180,7 +180,8 @@ TEST_F(NodeRuntimeTest, OneBufferIsEnough) {
 TEST_F(NodeRuntimeTest, LoopDeviceWithLargeBlocks) {
     const test::VolumeOptions volume{.block_bytes = 4096};
     std::string reason;
-    loop_ = test::LoopDevice::attach(dir_.make_file("image", test::volume_bytes(volume)), {.block_bytes = 4096}, reason);
+    const std::string file = dir_.make_file("image", test::volume_bytes(volume));
+    loop_ = test::LoopDevice::attach(file, {.block_bytes = 4096}, reason);
     if (loop_ == nullptr) GTEST_SKIP() << reason;
     make(volume, loop_->path());
     hand_over_with_value();
