@@ -2,10 +2,12 @@
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <string_view>
@@ -356,6 +358,27 @@ TEST_F(ControlClientTest, NobodyThere) {
     EXPECT_EQ(ControlClient::connect(directory, message).error().code, Errc::not_found);
     EXPECT_NE(message.find("is gone"), std::string::npos) << message;
     EXPECT_EQ(ControlClient::connect(directory + "/nowhere", message).error().code, Errc::not_found);
+}
+
+TEST_F(ControlClientTest, WaitsForTheEndOfTheProcessNotOfTheSocket) {
+    server.reset();
+    const pid_t daemon = ::fork();
+    ASSERT_GE(daemon, 0);
+    if (daemon == 0) {
+        start();
+        while (target.calls.empty()) reactor.round(-1);
+        server.reset();
+        for (;;) ::pause();
+    }
+    std::string message;
+    auto client = ControlClient::connect(directory, message);
+    while (!client) client = ControlClient::connect(directory, message);
+    EXPECT_EQ(client->pid(), daemon);
+    ASSERT_TRUE(client->call("stop", {}, message)) << message;
+    EXPECT_EQ(client->wait_exit(milliseconds(200), message).error().code, Errc::timeout);
+    ASSERT_EQ(::kill(daemon, SIGKILL), 0);
+    EXPECT_TRUE(client->wait_exit(milliseconds(60'000), message)) << message;
+    EXPECT_EQ(::waitpid(daemon, nullptr, 0), daemon);
 }
 
 TEST_F(ControlClientTest, HungDaemonTimesOut) {
