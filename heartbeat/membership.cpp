@@ -67,13 +67,17 @@ void Membership::see_peer(NodeIndex node, Instant submitted, Instant completed, 
     }
     if (following) {
         const bool attested = header.previous == peer.header.incarnation && header.previous_end != disk::PreviousEnd::none;
-        if (!attested) {
+        // A claim that lost to another one: whoever is live has read its own claim back, so the other one never was.
+        const bool lost_race = peer.header.state == SlotState::claiming && header.state != SlotState::claiming &&
+                               header.state != SlotState::free;
+        if (!attested && !lost_race) {
             // Wiped, or a claim by somebody who does not know of this life: its records keep counting until it is judged dead.
             see_damage(node, submitted, completed, Sight{Error{.code = Errc::busy, .field = "incarnation"}, digest_of(header)});
             return judge(node, submitted);
         }
         const bool clean = header.previous_end == disk::PreviousEnd::left;
-        end(node, clean ? EndedBy::left : EndedBy::replaced, header.previous_sequence);
+        if (lost_race) end(node, EndedBy::left, peer.header.sequence);
+        else end(node, clean ? EndedBy::left : EndedBy::replaced, header.previous_sequence);
     } else if (peer.known && header.incarnation.generation < peer.header.incarnation.generation) {
         // An image from before the life that has ended: who lives here now cannot be seen.
         return see_damage(node, submitted, completed, Sight{Error{.code = Errc::stale, .field = "generation"}, digest_of(header)});

@@ -6,6 +6,7 @@
 #include <array>
 
 #include "disk/base/assert.hpp"
+#include "disk/base/canary.hpp"
 #include "locks/core/mode.hpp"
 
 namespace sdlm::locks {
@@ -205,6 +206,7 @@ void LocksCore::set_held(Resource& r, Mode mode) {
 // Gives up what is above `to`; a value written under PW/EX is published in the same record (I6).
 void LocksCore::lower(Resource& r, Mode to, Urgency urgency, Instant now) {
     if (r.lvb_dirty && !writes_lvb(to)) {
+        r.lvb.version = SDLM_CANARY(5) && r.version_seen > 0 ? r.version_seen : ++clock_;
         r.carried = r.lvb;
         r.lvb_dirty = false;
         see_version(r, r.carried.version);

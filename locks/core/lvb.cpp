@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "disk/base/assert.hpp"
-#include "disk/base/canary.hpp"
 #include "disk/base/limits.hpp"
 #include "locks/core/locks_core.hpp"
 #include "locks/core/mode.hpp"
@@ -39,7 +38,8 @@ void LocksCore::write_lvb(Handle handle, std::span<const std::byte> value, bool 
     Resource& r = at(handle);
     SDLM_ASSERT(writes_lvb(r.demand.used));
     SDLM_ASSERT(value.size() <= limits::lvb_bytes_max);
-    if (!r.lvb_dirty && !(SDLM_CANARY(5) && r.lvb.version > 0)) r.lvb.version = ++clock_;      // one version for all writes of one hold: nobody reads in between
+    // For the clients of this node; lower() gives the published version, when the clock that all slots show may move.
+    if (!r.lvb_dirty) r.lvb.version = clock_ + 1;
     r.lvb_dirty = true;
     r.lvb.valid = valid;
     r.lvb.length = static_cast<std::uint8_t>(value.size());
