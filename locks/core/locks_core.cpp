@@ -311,6 +311,7 @@ void LocksCore::flush() {
         Resource& r = table_[index];
         r.dirty = Urgency::none;
         const LockRecord record = r.make_record();
+        if (!r.needs()) r.stake_write = 0;
         const bool flag = (record.phase != Phase::none || record.orphan_lvb) && r.flag_write == 0;
         const bool stake = r.needs() && r.stake_write == 0;
         if (r.entry != no_entry && record == r.published) {
