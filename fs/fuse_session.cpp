@@ -24,19 +24,35 @@ namespace {
 
 constexpr int requests_per_wakeup_max = 64;    // then the disk and the other descriptors have their turn
 
-// What libfuse had to say since the last call of mount(); the daemon is single-threaded.
-std::string& library_text() {
-    static std::string text;
-    return text;
-}
+// libfuse explains failures of mounting in its log only: while one of these lives, the log is kept for the message.
+// The daemon is single-threaded.
+class LibraryText {
+public:
+    LibraryText() { kept() = this; }
+    ~LibraryText() { kept() = nullptr; }
+    LibraryText(const LibraryText&) = delete;
+    LibraryText& operator=(const LibraryText&) = delete;
+    std::string or_else(const char* text) const { return text_.empty() ? text : text_; }
 
-void keep_library_text(fuse_log_level, const char* format, va_list arguments) {
-    std::array<char, 512> line{};
-    std::vsnprintf(line.data(), line.size(), format, arguments);
-    std::string& text = library_text();
-    if (text.size() < 4096) text += line.data();
-    while (!text.empty() && text.back() == '\n') text.pop_back();
-}
+    static void log(fuse_log_level, const char* format, va_list arguments) {
+        std::array<char, 512> line{};
+        std::vsnprintf(line.data(), line.size(), format, arguments);
+        LibraryText* const keeper = kept();
+        if (keeper == nullptr) {
+            std::fputs(line.data(), stderr);
+            return;
+        }
+        keeper->text_ += line.data();
+        while (!keeper->text_.empty() && keeper->text_.back() == '\n') keeper->text_.pop_back();
+    }
+
+private:
+    static LibraryText*& kept() {
+        static LibraryText* instance = nullptr;
+        return instance;
+    }
+    std::string text_;
+};
 
 Creation root_creation() {
     return {.mode = 0755, .uid = ::getuid(), .gid = ::getgid(), .now = std::time(nullptr)};
@@ -65,7 +81,8 @@ Result<void> FuseSession::open(std::string& message) {
         message = std::string("timerfd_create: ") + std::strerror(error) + "; raise the limit of open files";
         return Error{Errc::io, error, 0, "timer"};
     }
-    fuse_set_log_func(keep_library_text);
+    fuse_set_log_func(LibraryText::log);
+    const LibraryText said;
     fuse_args arguments = FUSE_ARGS_INIT(0, nullptr);
     char* list = nullptr;
     const std::string source = "fsname=" + (options_.fsname.empty() ? std::string("sdlm") : options_.fsname);
@@ -75,12 +92,11 @@ Result<void> FuseSession::open(std::string& message) {
     if (options_.allow_other.value_or(::geteuid() == 0)) failed |= fuse_opt_add_opt(&list, "allow_other");
     failed |= fuse_opt_add_arg(&arguments, "-o");
     failed |= list == nullptr ? -1 : fuse_opt_add_arg(&arguments, list);
-    library_text().clear();
     if (failed == 0) session_ = fuse_session_new(&arguments, &fuse_operations(), sizeof(fuse_lowlevel_ops), this);
     std::free(list);
     fuse_opt_free_args(&arguments);
     if (session_ != nullptr) return {};
-    message = "FUSE session not created: " + (library_text().empty() ? std::string("out of memory") : library_text());
+    message = "FUSE session not created: " + said.or_else("out of memory");
     return Error{Errc::io, ENOMEM, 0, "fuse"};
 }
 
@@ -88,11 +104,11 @@ Result<void> FuseSession::mount(std::string& message) {
     SDLM_ASSERT(session_ != nullptr && !mounted_);
     auto point = usable_mount_point(options_.path, message);
     if (!point) return point.error();
-    library_text().clear();
+    const LibraryText said;
     errno = 0;
     if (fuse_session_mount(session_, point->c_str()) != 0) {
         const int error = errno == 0 ? EIO : errno;
-        message = *point + ": mounting failed: " + (library_text().empty() ? std::strerror(error) : library_text()) +
+        message = *point + ": mounting failed: " + said.or_else(std::strerror(error)) +
                   "; /dev/fuse must exist (modprobe fuse) and the daemon may need to be root";
         return Error{Errc::io, error, 0, "mount"};
     }

@@ -110,7 +110,8 @@ NamespaceModel::Node& NamespaceModel::add(Node& parent, std::string_view name, c
     const bool directory = S_ISDIR(creation.mode);
     node->attributes = {.ino = ++next_ino_, .mode = creation.mode & (S_IFMT | permission_bits),
                         .nlink = directory ? 2U : 1U, .uid = creation.uid, .gid = creation.gid,
-                        .bytes = directory ? 0 : lvb_file_bytes, .atime = creation.now, .mtime = creation.now, .ctime = creation.now};
+                        .bytes = directory ? 0 : lvb_file_bytes, .atime = creation.now, .mtime = creation.now,
+                        .ctime = creation.now};
     if ((parent.attributes.mode & S_ISGID) != 0) {
         node->attributes.gid = parent.attributes.gid;
         if (directory) node->attributes.mode |= S_ISGID;
