@@ -16,7 +16,7 @@ skip() { echo "skipped: $*"; exit 77; }
 
 end_all() {
     local code=$? pid pid_file mount
-    trap '' INT TERM
+    trap '' INT TERM PIPE
     set +e
     for pid in "${children[@]}"; do kill -9 "$pid" 2>/dev/null; done
     for pid_file in "$work"/*/pid; do
@@ -33,7 +33,7 @@ end_all() {
     exit "$code"
 }
 trap end_all EXIT
-trap 'exit 143' INT TERM
+trap 'exit 143' INT TERM PIPE
 
 # until_true SECONDS COMMAND...: polls; the bound only ends a hopeless wait.
 until_true() {
