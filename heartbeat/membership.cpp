@@ -2,6 +2,8 @@
 // Watching the other slots. The own slot: own_slot.cpp.
 #include "heartbeat/membership.hpp"
 
+#include <algorithm>
+
 #include "disk/base/assert.hpp"
 #include "disk/base/canary.hpp"
 
@@ -45,8 +47,11 @@ void Membership::see_peer(NodeIndex node, Instant submitted, Instant completed, 
     const disk::SlotHeader& header = *sight.header;
     const bool following = peer.followed();
     if (peer.known && header.incarnation == peer.header.incarnation) {
-        peer.damaged = false;
-        peer.error.reset();
+        const bool older = following && header.sequence < peer.header.sequence;
+        if (!older) {
+            peer.damaged = false;
+            peer.error.reset();
+        }
         if (!following) {
             if (header.sequence > peer.ended_sequence && header.sequence > peer.header.sequence) {
                 ++zombies_;                       // a late write of the dead: never looked at (I7)
@@ -54,7 +59,10 @@ void Membership::see_peer(NodeIndex node, Instant submitted, Instant completed, 
             }
             return;
         }
-        if (header.sequence < peer.header.sequence) return judge(node, submitted);   // an older image came back
+        if (older) {                                     // a late write of its own, or a damaged disk
+            see_damage(node, submitted, completed, Sight{Error{.code = Errc::stale, .field = "sequence"}, digest_of(header)});
+            return judge(node, submitted);
+        }
         if (header.sequence > peer.header.sequence) {
             peer.header = header;
             peer.changed_at = completed;
@@ -113,12 +121,14 @@ void Membership::see_damage(NodeIndex node, Instant submitted, Instant completed
     if (!peer.followed() && submitted - peer.damaged_since >= config_.timing.dead()) peer.ignored = true;
 }
 
-// Two own reads, at least dead() apart, that show one sequence: its lease and its time to stop are over.
+// Two own reads, at least dead() apart, that show one sequence: its lease and its time to stop are over. An image that cannot
+// be followed counts from its own first sight: the node may have renewed its lease unseen before.
 void Membership::judge(NodeIndex node, Instant submitted) {
     Peer& peer = peers_[node];
     if (!peer.known || peer.ended != EndedBy::none || peer.evict_wanted || !lives(peer.header.state)) return;
     const Duration dead = SDLM_CANARY(2) ? config_.timing.lease / 2 : config_.timing.dead();
-    if (submitted - peer.changed_at < dead) return;
+    const Instant since = peer.damaged ? std::max(peer.changed_at, peer.damaged_since) : peer.changed_at;
+    if (submitted - since < dead) return;
     peer.evict_wanted = true;
     events_.push_back({PeerEvent::Kind::evict, node, peer.header.incarnation, EndedBy::evicted, peer.header.sequence});
 }

@@ -59,6 +59,8 @@ int Membership::preference(NodeIndex node) const {
 }
 
 void Membership::choose(Instant submitted, Instant completed) {
+    // A claim based on an old read could overwrite a life that began since.
+    if (completed - submitted >= config_.timing.io_timeout) return;
     if (config_.requested) {
         const NodeIndex node = *config_.requested;
         switch (claimable(node, submitted)) {
