@@ -53,10 +53,13 @@ void Lives::check_write(LifeId id, std::uint64_t offset, std::span<const std::by
         life.incarnation = header->incarnation;
         for (const auto& other : lives_)
             if (other.id != id && other.slot == node && other.joined && other.end == LifeEnd::running &&
-                other.has_lease && !other.lease_over && now < other.clock.when(other.lease_end))
+                other.has_lease && !other.lease_over && other.clients_gone_at > now && now < other.clock.when(other.lease_end))
                 throw Violation("I3: " + where + " claims the slot of " + name(other) + " whose lease is not over");
         return;
     }
+    // From here on it may be taken for gone, whenever the write lands and whether or not its process learns of that.
+    if (header->state == disk::SlotState::left || header->state == disk::SlotState::fenced)
+        life.clients_gone_at = std::min(life.clients_gone_at, now);
     if (node != life.slot || header->incarnation != life.incarnation)
         throw Violation("I3: " + where + " is not in its own slot or not of its own incarnation");
 }
