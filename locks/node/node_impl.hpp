@@ -141,6 +141,7 @@ struct NodeCore::Impl final : locks::ReplicaSink {
     std::vector<Synced> synced;            // per node
     Synced last_view;                      // the newest read with a good own slot
     std::uint64_t reads_done = 0;
+    Instant settled_after{INT64_MIN / 2};  // nothing of a failed write lands after this
     bool view_known = false;
     Instant joining_since = never;
 

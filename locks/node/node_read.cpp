@@ -103,7 +103,8 @@ void NodeCore::Impl::slots_done(std::span<const std::byte> bytes) {
     member.slots_read(slots_read.submitted, now, slots_read.own_written, sights);
     membership_events();
     if (ended()) return;
-    const bool own_good = !live() || member.own_slot_good();
+    // A failed write may land late, over the flags of a newer one; a read counts when that cannot happen after it any more.
+    const bool own_good = (!live() || member.own_slot_good()) && slots_read.submitted >= settled_after;
     for (NodeIndex node = 0; node < geometry.slot_count; ++node) {
         const heartbeat::Peer& peer = member.peer(node);
         if (node == member.node() || !peer.current || !peer.followed()) continue;

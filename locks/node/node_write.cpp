@@ -124,6 +124,7 @@ void NodeCore::Impl::batch_done() {
         // It may have landed all the same, or land later: the next image says the same and more, with a higher sequence.
         batch.retry_at = now + std::min(milliseconds(50), timing.heartbeat / 4);
         batch.card = false;
+        settled_after = now + timing.io_timeout * heartbeat::drift_num / heartbeat::drift_den;
         member.write_failed(now);
         return;
     }
