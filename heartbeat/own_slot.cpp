@@ -206,6 +206,8 @@ void Membership::write_completed(Instant now, Instant submitted, std::uint64_t s
     written_sequence_ = sequence;
     switch (own_) {
         case Own::claiming:
+            tick(now);
+            if (own_ != Own::claiming) return;
             if (live_submitted_) {
                 if (now >= submitted + config_.timing.lease) return lose("the first heartbeat took longer than the lease");
                 own_ = Own::live;
@@ -219,7 +221,10 @@ void Membership::write_completed(Instant now, Instant submitted, std::uint64_t s
                     return;
                 }
                 claim_written_ = true;
+                lease_end_ = submitted + config_.timing.lease;
                 settled_at_ = now + config_.timing.io_timeout * drift_num / drift_den;
+            } else {
+                lease_end_ = submitted + config_.timing.lease;
             }
             return;
         case Own::live:
@@ -249,6 +254,13 @@ void Membership::write_failed(Instant now) {
 }
 
 void Membership::tick(Instant now) {
+    // A claim must be kept alive like a life: others may have judged it dead, and that must stay true.
+    if (own_ == Own::claiming && claim_written_ && now >= lease_end_) {
+        warn(slot_name(node_) + ": the claim was not renewed within " + seconds(config_.timing.lease) + "; trying again");
+        node_ = no_node;
+        own_ = Own::choosing;
+        return;
+    }
     if ((own_ == Own::live || own_ == Own::leaving) && now >= lease_end_)
         lose("lease expired: no heartbeat write completed within " + seconds(config_.timing.lease));
 }

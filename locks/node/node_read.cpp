@@ -127,6 +127,7 @@ void NodeCore::Impl::follow(NodeIndex node, std::span<const std::byte> block, bo
     const disk::SlotHeader& header = member.peer(node).header;
     locks::Replica& replica = replicas[node];
     if (replica.incarnation() != header.incarnation || replica.fetching()) return;
+    if (fetches[node].active) return;                    // still of the life before this one
     if (header.sequence > replica.applied_sequence()) {
         scratch.clear();
         const auto decoded = disk::decode_slot_records(block, superblock.geometry.slot_offset(node), scratch);
