@@ -49,6 +49,7 @@ void Lives::check_write(LifeId id, std::uint64_t offset, std::span<const std::by
     if (!header) throw Violation("I9: " + where + " writes an image that does not decode: " + describe(header.error()));
     const bool claim = header->state == disk::SlotState::claiming;
     if (claim && !life.joined) {
+        if (life.incarnation != header->incarnation) life.has_lease = life.lease_over = false;     // an earlier claim was given up
         life.slot = node;
         life.incarnation = header->incarnation;
         for (const auto& other : lives_)

@@ -128,8 +128,10 @@ void World::node_event(Host& host, const node::NodeEvent& event) {
     } else if (const auto* lost = std::get_if<node::LeaseLost>(&event)) {
         note(who + " lost its lease: " + lost->reason);
         ++statistics_.lost;
-        lives_.check_lost(process.life, process.fence_requested, lost->reason, now_);
-        if (options_.faults.gentle()) throw Violation("stall, don't fail: " + who + " lost its lease: " + lost->reason);
+        if (options_.faults.gentle()) {
+            lives_.check_lost(process.life, process.fence_requested, lost->reason, now_);
+            throw Violation("stall, don't fail: " + who + " lost its lease: " + lost->reason);
+        }
         ends(LifeEnd::lost);
     } else if (const auto* evicted = std::get_if<node::PeerEvicted>(&event)) {
         note(who + (evicted->by_me ? " evicts node " : " sees the eviction of node ") + std::to_string(evicted->node) + " generation " +
