@@ -67,7 +67,8 @@ void Membership::choose(Instant submitted, Instant completed) {
             case Claimable::yes: return begin_claim(node, submitted);
             case Claimable::no:
                 return fail(Errc::busy, slot_name(node) + " is taken: host " + to_string(peers_[node].header.host) +
-                                            " is alive in it (its heartbeat changed while this node watched); choose another number with --node, or stop that node");
+                                            " is alive in it (its heartbeat changed while this node watched); "
+                                            "choose another number with --node, or stop that node");
             case Claimable::wait: break;
         }
         if (completed - waiting_warned_ > config_.timing.dead()) {
@@ -266,8 +267,15 @@ void Membership::tick(Instant now) {
 }
 
 void Membership::leave() {
-    if (own_ == Own::live) own_ = Own::leaving;
-    else if (own_ == Own::choosing || own_ == Own::claiming || own_ == Own::idle) own_ = Own::left;
+    if (own_ == Own::live) {
+        own_ = Own::leaving;
+    } else if (own_ == Own::claiming && settled_) {
+        own_ = Own::leaving;                            // the slot is ours: say `left`, or the next start has to wait
+        lease_end_ = last_submit_ + config_.timing.lease;
+        left_wanted_ = true;
+    } else if (own_ == Own::choosing || own_ == Own::claiming || own_ == Own::idle) {
+        own_ = Own::left;
+    }
     write_wanted_ = own_ == Own::leaving;
 }
 

@@ -15,6 +15,9 @@
 
 namespace sdlm::disk {
 
+// Ticket of a want that has no place in the line yet: after all that have one (locks/PROTOCOL.md §4).
+inline constexpr std::uint64_t provisional_ticket = std::uint64_t{1} << 63;
+
 // VMS/DLM lock modes; numbers are libdlm's.
 enum class Mode : std::uint8_t { NL = 0, CR = 1, CW = 2, PR = 3, PW = 4, EX = 5 };
 
@@ -49,7 +52,7 @@ struct LockRecord {
     bool noqueue_bast = false;            // a trylock that wants holders to be told (NOQUEUEBAST)
     bool interest = false;                // keeps the LVB alive although held is NL
     bool orphan_lvb = false;              // no interest of my own; whoever has some must adopt this LVB
-    std::uint64_t ticket = 0;             // order among wants, ties by node; 0 = none
+    std::uint64_t ticket = 0;             // order among wants, ties by node; 0 = none; or provisional_ticket
     std::uint64_t answered = 0;           // trylocks up to this ticket have been told "in use"; 0 = none
     std::uint64_t owner_tag = 0;          // deadlock search; 0 = none
     Lvb lvb;                              // carried when version > 0

@@ -28,12 +28,13 @@ bool LocksCore::before(const LockRecord& record, NodeIndex node, const Resource&
 
 LocksCore::Scan LocksCore::scan(const Resource& r) const {
     Scan s;
-    s.max_ticket = std::max(r.ticket, r.answered);
+    s.max_ticket = std::max(r.placed ? r.ticket : 0, r.answered);
     const std::uint8_t used_conflicts = conflict_mask(r.demand.used);
     for (const PeerRecord& peer : r.peers) {
         if (!counts(peer)) continue;
         const LockRecord& record = peer.record;
-        s.max_ticket = std::max({s.max_ticket, record.ticket, record.answered});
+        if (record.ticket != disk::provisional_ticket) s.max_ticket = std::max(s.max_ticket, record.ticket);
+        s.max_ticket = std::max(s.max_ticket, record.answered);
         s.held_mask |= bit(record.held);
         if (record.phase != Phase::none) {
             s.want_mask |= bit(record.want);
@@ -64,8 +65,6 @@ void LocksCore::scan_order(const Resource& r, const PeerRecord& peer, Mode targe
     } else if (low) {
         s.wait_low = true;
         if (!record.noqueue) s.wait_low_queued = true;
-    } else {
-        s.wait_high = true;
     }
 }
 
@@ -132,7 +131,7 @@ void LocksCore::decide(Resource& r, const Scan& s, Instant now) {
     if (r.phase == Phase::none) return start_want(r, s, now);
     if (refuse_now(r, s, now)) return refuse(r, Refusal::would_block, now);
     if (s.deadlock && r.flag_write != 0 && view_ >= r.flag_write) return refuse(r, Refusal::deadlock, now);
-    if (!r.placed && !confirm_place(r, s, now)) return;
+    if (!r.placed && !take_place(r, s, now)) return;
     const bool behind = s.try_low || s.wait_low;
     if (r.phase == Phase::waiting) {
         // First in the line: raise the flag, even while the mode is still held by others. Their release then needs no further write of mine.
@@ -143,31 +142,46 @@ void LocksCore::decide(Resource& r, const Scan& s, Instant now) {
     if (s.held_conflict || s.try_high) return;
     // I4, I5: the flag lies on the disk, and everybody was read after that.
     const bool known = SDLM_CANARY(1) || (r.flag_write != 0 && view_ >= r.flag_write);
-    r.settling = known && r.changed_read >= view_read_;     // I6: the value may be on its way from one slot to another
-    if (known && !r.settling) grant(r, s, now, false);
+    // I6: the value may be on its way from one slot to another, or from the dead to their heirs.
+    r.settling = known && r.changed_read >= view_read_;
+    const bool inherited = r.unsettled == 0 || !s.interest;
+    if (known && !r.settling && inherited) grant(r, s, now, false);
 }
 
 void LocksCore::start_want(Resource& r, const Scan& s, Instant now) {
     if (covers(r.held, r.target())) return grant(r, s, now, true);
     if (log_.live_bytes() > log_.live_bytes_max()) return refuse(r, Refusal::no_space, now);
-    r.ticket = s.max_ticket + 1;
-    r.placed = false;
+    r.placed = r.demand.want->noqueue;
+    r.ticket = r.placed ? s.max_ticket + 1 : disk::provisional_ticket;
+    r.after.clear();
+    for (const PeerRecord& peer : r.peers)
+        if (counts(peer) && peer.record.phase != Phase::none && peer.record.ticket == disk::provisional_ticket)
+            r.after.push_back(peer.node);
     r.deadline = r.demand.want->noqueue ? now + timing_.answer() : never;
     const bool behind = s.try_low || s.wait_low || s.try_high;
     set_phase(r, behind ? Phase::waiting : Phase::trying, now);
     list(r);
 }
 
-// The ticket was chosen by a view that may be a heartbeat old. Whoever was in the line before the flag went up, and shows
-// a ticket that is not lower, would be overtaken: take a new ticket, once. Racing tries of a free resource stay as they are.
-bool LocksCore::confirm_place(Resource& r, const Scan& s, Instant now) {
+// Somebody who was seen before this want was made has no place yet: it goes first.
+bool LocksCore::unplaced_before(const Resource& r) const {
+    return std::any_of(r.peers.begin(), r.peers.end(), [&](const PeerRecord& peer) {
+        return counts(peer) && peer.record.phase != Phase::none && peer.record.ticket == disk::provisional_ticket &&
+               conflicts(peer.record.want, r.target()) &&
+               std::find(r.after.begin(), r.after.end(), peer.node) != r.after.end();
+    });
+}
+
+// A replica may be a heartbeat old, so a ticket taken from it could overtake those who are in the line already. A want starts
+// without a place, behind all that have one; the first view that is newer than its flag shows the line as it was then.
+// Whoever is granted by that view needs no place. False: the order has changed, look again.
+bool LocksCore::take_place(Resource& r, const Scan& s, Instant now) {
     if (r.flag_write == 0 || view_ < r.flag_write) return true;
+    const bool free = !s.held_conflict && !s.try_low && !s.try_high && !s.wait_low;
+    if (free || unplaced_before(r)) return true;
     r.placed = true;
-    const bool overtakes = s.wait_high || (s.try_high && s.held_conflict);
-    if (!overtakes || r.demand.want->noqueue) return true;
-    const std::uint64_t ticket = s.max_ticket + 1;
-    set_phase(r, Phase::waiting, now);
-    r.ticket = ticket;
+    r.ticket = s.max_ticket + 1;
+    mark(r, Urgency::urgent, now);
     touch(r);
     return false;
 }

@@ -100,7 +100,7 @@ ResourceIndex LocksCore::find_or_add(const ResourceKey& key) {
 }
 
 void LocksCore::erase_if_unused(Resource& r) {
-    if (r.open || r.entry != no_entry || !r.peers.empty() || r.remembered) return;
+    if (r.open || r.entry != no_entry || !r.peers.empty() || r.unsettled != 0) return;
     if (r.touched || r.listed || r.dirty != Urgency::none) return;
     index_.erase(table_key(r.key));
     r.used_slot = false;
@@ -285,7 +285,7 @@ void LocksCore::valid_from(NodeIndex node, std::uint32_t stamp) {
     records_[node] = std::move(kept);
 }
 
-void LocksCore::peer_ended(NodeIndex node, std::uint32_t next_stamp, End how) {
+std::uint64_t LocksCore::peer_ended(NodeIndex node, std::uint32_t next_stamp, End how) {
     const std::uint64_t now_ordinal = ++ordinal_;
     if (how != End::clean) {
         for (ResourceIndex index : records_[node]) {
@@ -297,12 +297,13 @@ void LocksCore::peer_ended(NodeIndex node, std::uint32_t next_stamp, End how) {
     }
     if (how == End::dead_inexact) {
         for (Resource& r : table_) {
-            if (!r.used_slot || (!r.open && r.entry == no_entry)) continue;
+            if (!r.used_slot || !r.needs()) continue;
             r.suspect_at = now_ordinal;
             touch(r);
         }
     }
     valid_from(node, next_stamp);
+    return now_ordinal;
 }
 
 void LocksCore::flush() {
@@ -366,6 +367,12 @@ bool LocksCore::waits_for_read(std::uint64_t writes_done, std::uint64_t read_vie
         if (r.settling && r.changed_read == read_) return true;
     }
     return false;
+}
+
+bool LocksCore::waiting(std::uint64_t writes_done) const {
+    return std::any_of(pending_.begin(), pending_.end(), [&](ResourceIndex index) {
+        return table_[index].flag_write != 0 && table_[index].flag_write <= writes_done;
+    });
 }
 
 Instant LocksCore::deadline() const {

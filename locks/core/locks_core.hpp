@@ -52,7 +52,9 @@ public:
         dead,           // evicted or fenced; the replica is exactly the state it died with
         dead_inexact,   // ... and the replica may differ from that: all of its values are suspect
     };
-    void peer_ended(NodeIndex node, std::uint32_t next_stamp, End how);
+    // Returns the number of the death. While it is not settled, what it touched and others need is not granted.
+    std::uint64_t peer_ended(NodeIndex node, std::uint32_t next_stamp, End how);
+    void death_settled(std::uint64_t death);
     std::uint64_t records_of(NodeIndex node) const { return record_count_[node]; }
 
     // A new view: every live peer is known up to a read that was submitted after own write `view` completed.
@@ -84,7 +86,8 @@ public:
     // Some flag is on the disk (in a write up to `writes_done`) that the newest read, of view `read_view`, cannot decide.
     bool waits_for_read(std::uint64_t writes_done, std::uint64_t read_view) const;
 
-    bool waiting() const { return !pending_.empty(); }        // something waits for others or for a read
+    // Something waits for others, or for a read; what waits for its own write (not among the first `writes_done`) does not count.
+    bool waiting(std::uint64_t writes_done) const;
     bool holding() const { return holding_ > 0; }             // something is held, used or cached
     Instant deadline() const;                                 // earliest noqueue deadline
     Instant last_conflict() const { return last_conflict_; }
@@ -113,7 +116,7 @@ private:
         bool held_answered = false;                // a conflicting holder has answered my ticket
         bool deadlock = false;                     // a conversion before mine waits for what I hold, and I for what it holds
         bool try_low = false, try_high = false;
-        bool wait_low = false, wait_low_queued = false, wait_high = false;
+        bool wait_low = false, wait_low_queued = false;
         bool interest = false;                     // some other node keeps the LVB alive
         Lvb best;                                  // newest carried by others
         bool best_orphan = false;                  // ... and only by orphans or the dead
@@ -133,15 +136,15 @@ private:
     Scan scan(const Resource& r) const;
     void scan_order(const Resource& r, const PeerRecord& peer, Mode target, Scan& s) const;
     void scan_lvb(const LockRecord& record, Scan& s) const;
-    void inherit(Resource& r, const LockRecord& dead, std::uint64_t ordinal, End how);
-    void remember(Resource& r);
+    void inherit(Resource& r, const LockRecord& dead, std::uint64_t death, End how);
     void list_record(NodeIndex node, ResourceIndex index);
     void give_up(Resource& r, const Scan& s, Instant now);
     void announce(Resource& r, const Scan& s);
     void answer(Resource& r, const Scan& s, Instant now);
     void decide(Resource& r, const Scan& s, Instant now);
     void start_want(Resource& r, const Scan& s, Instant now);
-    bool confirm_place(Resource& r, const Scan& s, Instant now);
+    bool take_place(Resource& r, const Scan& s, Instant now);
+    bool unplaced_before(const Resource& r) const;
     bool refuse_now(const Resource& r, const Scan& s, Instant now) const;
     void set_phase(Resource& r, Phase phase, Instant now);
     void grant(Resource& r, const Scan& s, Instant now, bool cached);
@@ -161,7 +164,7 @@ private:
     std::unordered_map<std::string, ResourceIndex> index_;    // looked up only, never iterated
     std::vector<std::vector<ResourceIndex>> records_;         // per node: resources that it has (or had) a record of
     std::vector<std::uint32_t> valid_from_;
-    std::deque<ResourceIndex> remembered_;                    // kept only for what a dead node left; oldest first
+    std::vector<ResourceIndex> unsettled_;
     std::vector<std::uint64_t> record_count_;
     std::vector<ResourceIndex> touched_, pending_, dirty_, flagged_;
     std::vector<LockEvent> events_;

@@ -14,10 +14,10 @@ namespace {
 bool newer(const Lvb& a, const Lvb& b) {
     return a.version > b.version || (a.version == b.version && a.version > 0 && !a.valid && b.valid);
 }
-constexpr std::size_t remembered_max = 65'536;
 }  // namespace
 
 void LocksCore::see_version(Resource& r, std::uint64_t version) {
+    if (version <= r.version_seen) return;
     r.version_seen = version;
     r.version_seen_at = ++ordinal_;
 }
@@ -59,52 +59,44 @@ void LocksCore::scan_lvb(const LockRecord& record, Scan& s) const {
     }
 }
 
-// A node died with this record. What it may have been writing is lost; what it carried goes to whoever keeps an interest.
-void LocksCore::inherit(Resource& r, const LockRecord& dead, std::uint64_t ordinal, End how) {
+// A node died with this record. What it may have been writing is lost; what it carried goes to whoever needed the resource
+// before. The others wait until all of those have said that they have published it.
+void LocksCore::inherit(Resource& r, const LockRecord& dead, std::uint64_t death, End how) {
     // A try may have been granted, unless somebody held against it all the time: a grant would have been published before
     // anybody else could get a conflicting mode.
     bool may_be_granted = dead.phase == Phase::trying && compatible(r.held, dead.want);
     for (const PeerRecord& peer : r.peers)
         if (counts(peer) && &peer.record != &dead && conflicts(peer.record.held, dead.want)) may_be_granted = false;
     const bool writing = writes_lvb(dead.held) || (may_be_granted && writes_lvb(dead.want));
-    if (writing || how == End::dead_inexact) r.suspect_at = ordinal;
-    if (dead.lvb.version > 0 && (r.estate_at < r.version_seen_at || newer(dead.lvb, r.estate))) {
-        r.estate = dead.lvb;
-        r.estate_at = ordinal;
-    }
-    if (r.suspect_at != ordinal && r.estate_at != ordinal) return;
-    if (r.needs() && r.estate_at == ordinal && newer(r.estate, r.carried)) {
-        Scan s = scan(r);
-        if (!newer(s.best, r.estate)) {
-            r.carried = r.estate;
-            mark(r, Urgency::urgent, Instant{});
-        }
-    }
-    remember(r);
+    if (!writing && dead.lvb.version == 0 && how != End::dead_inexact) return;
+    r.unsettled = death;
+    unsettled_.push_back(r.self);
     touch(r);
+    if (!r.needs()) return;
+    if (writing || how == End::dead_inexact) r.suspect_at = death;
+    if (!newer(dead.lvb, r.carried) || dead.lvb.version < r.version_seen) return;
+    const Scan s = scan(r);
+    if (newer(s.best, dead.lvb)) return;
+    r.carried = dead.lvb;
+    mark(r, Urgency::urgent, Instant{});
 }
 
-// Bounded memory of what the dead left on resources that nobody here uses; the oldest is forgotten first.
-void LocksCore::remember(Resource& r) {
-    if (r.remembered) return;
-    r.remembered = true;
-    remembered_.push_back(r.self);
-    if (remembered_.size() <= remembered_max) return;
-    Resource& oldest = table_[remembered_.front()];
-    remembered_.pop_front();
-    oldest.remembered = false;
-    oldest.suspect_at = 0;
-    oldest.estate_at = 0;
-    oldest.estate = Lvb{};
-    erase_if_unused(oldest);
+void LocksCore::death_settled(std::uint64_t death) {
+    std::erase_if(unsettled_, [&](ResourceIndex index) {
+        Resource& r = table_[index];
+        if (r.unsettled == death) r.unsettled = 0;
+        if (r.unsettled != 0) return false;
+        touch(r);
+        return true;
+    });
 }
 
 // Sets the client's view of the value: the newest that anybody carries, with what deaths did to it.
 void LocksCore::learn_lvb(Resource& r, const Scan& s) {
     if (r.lvb_dirty) return;
     Lvb best = newer(s.best, r.carried) ? s.best : r.carried;
-    const bool estate_counts = r.estate_at > r.version_seen_at && s.interest;
-    if (estate_counts && newer(r.estate, best)) best = r.estate;
+    // The last value was seen, and died with all who had it; an older copy must not pass for it.
+    if (best.version > 0 && best.version < r.version_seen) best.valid = false;
     if (r.suspect_at > r.version_seen_at) {
         // The last writer died: nobody knows its value. Version 1 carries the mark where nothing was written before.
         best.valid = false;
@@ -115,6 +107,7 @@ void LocksCore::learn_lvb(Resource& r, const Scan& s) {
 
 // The own record's part in keeping the value: adopt what has no keeper, drop what is out of date, publish invalid marks.
 void LocksCore::keep_lvb(Resource& r, const Scan& s, Instant now) {
+    if (!r.needs()) r.suspect_at = 0;            // whoever needs it has seen the death, too
     if (r.needs() && !r.lvb_dirty) {
         learn_lvb(r, s);
         // Only by a view that was read after the own need was shown: its owner then keeps it until it is adopted. An older

@@ -34,9 +34,7 @@ struct Resource {
     std::uint64_t version_seen = 0;       // newest version that any record showed
     std::uint64_t version_seen_at = 0;    // ordinal of that sight
     std::uint64_t suspect_at = 0;         // ordinal of the death of a node that may have been writing; 0 = none
-    std::uint64_t estate_at = 0;          // ordinal of the death of a node that carried `estate`; 0 = none
-    Lvb estate;
-    bool remembered = false;              // is in the bounded list of resources kept for the two
+    std::uint64_t unsettled = 0;          // ordinal of the newest death whose heirs have not all published yet; 0 = none
 
     // Own side.
     bool used_slot = false;               // this Resource object is in use
@@ -48,7 +46,8 @@ struct Resource {
     Mode blocked = Mode::NL;              // what the client was told that others wait for
     Phase phase = Phase::none;
     std::uint64_t ticket = 0;
-    bool placed = false;                  // the ticket was confirmed by a view read after the flag
+    bool placed = false;                  // the ticket is not provisional any more
+    std::vector<NodeIndex> after;         // nodes whose want was seen, without a place, before this one was made
     std::uint64_t stake_write = 0;        // write that first showed that this node needs the resource; 0 = not composed yet
     bool settling = false;                // would be granted, but for changed_read
     std::uint64_t changed_read = 0;       // a value may have moved between nodes while this read was under way

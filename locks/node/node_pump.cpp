@@ -96,15 +96,15 @@ void NodeCore::Impl::peer_appeared(const PeerEvent& event) {
     replicas[event.node].reset(event.incarnation, *this);
     synced[event.node] = {};
     events.push_back(PeerJoined{event.node});
-    const auto own = own_facts.find(event.node);
-    if (own == own_facts.end()) return;
-    // The slot has a new life: nobody needs to know of the old one's end any more.
+}
+
+// The slot has a new life, and all have published what the old one's death meant: nobody needs to know of it any more.
+void NodeCore::Impl::retract_fact(NodeIndex node, OwnFact& fact) {
     std::array<std::byte, disk::record_bytes_max> buffer;
-    disk::EvictRecord record = own->second.record;
+    disk::EvictRecord record = fact.record;
     record.retracted = true;
-    const std::size_t bytes = disk::encode(disk::Record(disk::EvictEntry{event.node, record}), buffer, 0);
-    if (own->second.entry != locks::no_entry) log.remove(own->second.entry, std::span(buffer).first(bytes));
-    own_facts.erase(own);
+    const std::size_t bytes = disk::encode(disk::Record(disk::EvictEntry{node, record}), buffer, 0);
+    if (fact.entry != locks::no_entry) log.remove(fact.entry, std::span(buffer).first(bytes));
 }
 
 void NodeCore::Impl::peer_ended(const PeerEvent& event) {
@@ -115,24 +115,26 @@ void NodeCore::Impl::peer_ended(const PeerEvent& event) {
     using End = locks::LocksCore::End;
     const End how = event.by == EndedBy::left ? End::clean : (exact || !had_records ? End::dead : End::dead_inexact);
     fetches[event.node].next = fetches[event.node].end;
-    locks.peer_ended(event.node, replica.end(), how);
+    const std::uint64_t death = locks.peer_ended(event.node, replica.end(), how);
     std::erase_if(peer_members, [&](const auto& entry) { return entry.first == event.node; });
     std::erase_if(facts, [&](const auto& fact) { return fact.first.first == event.node; });
     synced[event.node] = {};
     if (event.by == EndedBy::left) {
         events.push_back(PeerLeft{event.node});
     } else {
-        const bool mine = own_facts.contains(event.node);
-        // Everybody repeats the fact: a joiner waits until all live nodes know of a death and have published what it meant for values.
-        if (event.by == EndedBy::evicted) {
-            if (!mine) {
-                OwnFact& fact = own_facts[event.node];
-                fact.record = {.incarnation = event.incarnation, .last_sequence = event.sequence};
-                fact.announced = true;
-            }
-            own_facts[event.node].settle_due = true;
-            write_now = true;
+        const auto own = own_facts.find(event.node);
+        const bool mine = own != own_facts.end() && own->second.record.incarnation == event.incarnation;
+        // Everybody repeats the fact: others wait until all live nodes know of a death and have published what it meant for values.
+        OwnFact& fact = own_facts[event.node];
+        if (fact.death != 0) locks.death_settled(fact.death);
+        if (!mine) {
+            fact.record = {.incarnation = event.incarnation, .last_sequence = event.sequence};
+            fact.announced = true;
         }
+        fact.death = death;
+        fact.since = now;
+        fact.settle_due = true;
+        write_now = true;
         ++counters.evictions;
         events.push_back(PeerEvicted{event.node, event.incarnation, mine && event.by == EndedBy::evicted});
     }
@@ -164,6 +166,34 @@ void NodeCore::Impl::settle_facts() {
     }
 }
 
+bool NodeCore::Impl::settled_by_all(NodeIndex node, const Incarnation& incarnation) const {
+    for (NodeIndex by = 0; by < synced.size(); ++by) {
+        if (by == member.node() || by == node || !member.peer(by).alive()) continue;
+        const auto fact = facts.find({by, node});
+        if (fact == facts.end() || !fact->second.settled || fact->second.incarnation != incarnation) return false;
+    }
+    return true;
+}
+
+// Whoever does not answer within the dead time has joined since, or reads nothing and decides nothing.
+void NodeCore::Impl::check_settled() {
+    for (auto it = own_facts.begin(); it != own_facts.end();) {
+        auto& [node, fact] = *it;
+        if (fact.death != 0 && (settled_by_all(node, fact.record.incarnation) || now - fact.since > timing.dead())) {
+            locks.death_settled(fact.death);
+            fact.death = 0;
+        }
+        const heartbeat::Peer& peer = member.peer(node);
+        const bool replaced = node == member.node() || (peer.followed() && peer.header.incarnation != fact.record.incarnation);
+        if (fact.death == 0 && fact.announced && !fact.settle_due && replaced && now - fact.since > timing.dead()) {
+            retract_fact(node, fact);
+            it = own_facts.erase(it);
+        } else {
+            ++it;
+        }
+    }
+}
+
 // All peers are known completely, and every live peer has said that it knows of every death that is still to be seen.
 bool NodeCore::Impl::ready_to_live() const {
     if (last_read < batch.submitted) return false;
@@ -174,13 +204,7 @@ bool NodeCore::Impl::ready_to_live() const {
         if (peer.damaged && !peer.ignored && !peer.followed()) return false;
         if (peer.alive() && replicas[node].applied_sequence() == 0) return false;
         if (!peer.known || peer.ended != EndedBy::evicted) continue;
-        for (NodeIndex by = 0; by < synced.size(); ++by) {
-            if (by == member.node() || by == node || !member.peer(by).alive()) continue;
-            const auto fact = facts.find({by, node});
-            const bool settled = fact != facts.end() && fact->second.settled &&
-                                 fact->second.incarnation == peer.header.incarnation;
-            acknowledged = acknowledged && settled;
-        }
+        acknowledged = acknowledged && settled_by_all(node, peer.header.incarnation);
     }
     return acknowledged || (joining_since != never && now - joining_since > timing.dead());
 }
@@ -234,7 +258,7 @@ void NodeCore::Impl::leave(Instant at) {
     now = at;
     if (leave_called || ended()) return;
     leave_called = true;
-    leave_deadline = now + timing.adopt();
+    leave_deadline = now + timing.dead() + timing.adopt();
     if (live()) locks.release_all(now);
     member.leave();
     write_now = true;

@@ -19,7 +19,7 @@ constexpr Duration contended_for = milliseconds(2000);
 
 Duration NodeCore::Impl::poll_interval() const {
     const Duration floor = std::max(poll_min, read_latency * 2);
-    if (locks.waiting()) {
+    if (locks.waiting(writes_done)) {
         const Duration waited = waiting_since == never ? Duration{} : now - waiting_since;
         return std::min(timing.heartbeat, std::max(floor, std::min(waited / 50, poll_long)));
     }
@@ -42,7 +42,8 @@ Instant NodeCore::Impl::next_read() const {
 
 void NodeCore::Impl::read_if_due(Output& out) {
     fetch(out);
-    waiting_since = !locks.waiting() ? never : (waiting_since == never ? now : waiting_since);
+    if (!locks.waiting(writes_done)) waiting_since = never;
+    else if (waiting_since == never) waiting_since = now;
     if (next_read() > now) return;
     slots_read = {true, next_id++, now, writes_done, member.written_sequence()};
     read_again = never;
@@ -171,7 +172,8 @@ void NodeCore::Impl::pages_done(NodeIndex node, Result<std::span<const std::byte
     }
     if (failure) {
         // Not written yet, half written, or overwritten already: the node is alive and writes on, or it will be evicted.
-        if (failure->code != Errc::stale && failure->code != Errc::bad_checksum && failure->code != Errc::bad_magic)
+        if (failure->code != Errc::stale && failure->code != Errc::bad_checksum && failure->code != Errc::bad_magic &&
+            failure->code != Errc::wrong_volume)
             warn("journal of node " + std::to_string(node) + ": " + describe(*failure));
         replica.fetch_failed();
         f.next = f.end;
@@ -200,6 +202,7 @@ void NodeCore::Impl::update_view() {
         known.read = std::min(known.read, synced[node].read);
     }
     locks.set_view(known.view, known.read);
+    check_settled();
     locks.evaluate_pending();
 }
 
