@@ -154,7 +154,8 @@ void Membership::end(NodeIndex node, EndedBy by, std::uint64_t sequence) {
     Peer& peer = peers_[node];
     peer.ended = by;
     peer.ended_sequence = sequence;
-    events_.push_back({PeerEvent::Kind::ended, node, peer.header.incarnation, by, sequence});
+    const bool claim_only = peer.header.state == SlotState::claiming && sequence == peer.header.sequence;
+    events_.push_back({PeerEvent::Kind::ended, node, peer.header.incarnation, by, sequence, claim_only});
 }
 
 void Membership::warn(std::string text) {

@@ -68,6 +68,7 @@ struct PeerEvent {
     Incarnation incarnation;
     EndedBy by = EndedBy::none;
     std::uint64_t sequence = 0;
+    bool claim_only = false;   // ended: it never was more than a claim, so it has no records
 };
 
 class Membership {

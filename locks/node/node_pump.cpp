@@ -109,8 +109,8 @@ void NodeCore::Impl::retract_fact(NodeIndex node, OwnFact& fact) {
 
 void NodeCore::Impl::peer_ended(const PeerEvent& event) {
     locks::Replica& replica = replicas[event.node];
-    const bool exact = replica.incarnation() == event.incarnation && !replica.fetching() &&
-                       replica.applied_sequence() == event.sequence;
+    const bool exact = event.claim_only || (replica.incarnation() == event.incarnation && !replica.fetching() &&
+                                            replica.applied_sequence() == event.sequence);
     const bool had_records = locks.records_of(event.node) > 0 || !exact;
     using End = locks::LocksCore::End;
     const End how = event.by == EndedBy::left ? End::clean : (exact || !had_records ? End::dead : End::dead_inexact);
@@ -203,6 +203,8 @@ bool NodeCore::Impl::ready_to_live() const {
         const heartbeat::Peer& peer = member.peer(node);
         if (peer.damaged && !peer.ignored && !peer.followed()) return false;
         if (peer.alive() && replicas[node].applied_sequence() == 0) return false;
+        // Somebody dead whom nobody has evicted yet may carry values that were outdated before: wait for a sign of life, or its end.
+        if (peer.alive() && peer.changes == 0) return false;
         if (!peer.known || peer.ended != EndedBy::evicted) continue;
         acknowledged = acknowledged && settled_by_all(node, peer.header.incarnation);
     }
