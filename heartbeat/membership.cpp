@@ -16,8 +16,8 @@ bool lives(SlotState state) {
     return state == SlotState::claiming || state == SlotState::live || state == SlotState::leaving;
 }
 // Tells unattested lives apart, as digests tell damaged images apart.
-std::uint32_t digest_of(const disk::SlotHeader& header) {
-    const std::uint64_t mixed = header.incarnation.nonce * 31 + header.incarnation.generation * 7 + header.sequence;
+std::uint32_t digest_of(const disk::SlotHeader& header, std::uint64_t sequence = 0) {
+    const std::uint64_t mixed = header.incarnation.nonce * 31 + header.incarnation.generation * 7 + sequence;
     return static_cast<std::uint32_t>(mixed ^ (mixed >> 32));
 }
 }  // namespace
@@ -60,7 +60,7 @@ void Membership::see_peer(NodeIndex node, Instant submitted, Instant completed, 
             return;
         }
         if (older) {                                     // a late write of its own, or a damaged disk
-            see_damage(node, submitted, completed, Sight{Error{.code = Errc::stale, .field = "sequence"}, digest_of(header)});
+            see_damage(node, submitted, completed, Sight{Error{.code = Errc::stale, .field = "sequence"}, digest_of(header, header.sequence)});
             return judge(node, submitted);
         }
         if (header.sequence > peer.header.sequence) {
@@ -86,11 +86,22 @@ void Membership::see_peer(NodeIndex node, Instant submitted, Instant completed, 
         const bool clean = header.previous_end == disk::PreviousEnd::left;
         if (lost_race) end(node, EndedBy::left, peer.header.sequence);
         else end(node, clean ? EndedBy::left : EndedBy::replaced, header.previous_sequence);
-    } else if (peer.known && header.incarnation.generation < peer.header.incarnation.generation) {
+    } else if (peer.known && header.incarnation.generation < peer.header.incarnation.generation && !counted_again(peer, submitted, completed, header)) {
         // An image from before the life that has ended: who lives here now cannot be seen.
         return see_damage(node, submitted, completed, Sight{Error{.code = Errc::stale, .field = "generation"}, digest_of(header)});
     }
     see_life(node, completed, header);
+}
+
+// Generations begin again when a damaged slot is claimed. Late writes of an earlier life end within io_timeout; whoever still
+// writes after that is alive.
+bool Membership::counted_again(Peer& peer, Instant submitted, Instant completed, const disk::SlotHeader& header) const {
+    if (peer.odd != header.incarnation) {
+        peer.odd = header.incarnation;
+        peer.odd_sequence = header.sequence;
+        peer.odd_since = completed;
+    }
+    return header.sequence > peer.odd_sequence && submitted - peer.odd_since > config_.timing.io_timeout * drift_num / drift_den;
 }
 
 void Membership::see_life(NodeIndex node, Instant completed, const disk::SlotHeader& header) {

@@ -39,6 +39,9 @@ struct Peer {
     bool damaged = false;                     // undecodable, or a life that has no right to be there
     std::uint32_t digest = 0;                 // of the damaged image
     Instant damaged_since;                    // completion of the read that first showed this digest
+    Incarnation odd;                          // of an older generation than the followed life's, and in the slot all the same
+    std::uint64_t odd_sequence = 0;
+    Instant odd_since;
     bool ignored = false;                     // damaged without change for so long that nobody can live there
     std::optional<Error> error;               // of the damaged image
     std::uint64_t changes = 0;                // of the sequence, as seen here
@@ -117,6 +120,7 @@ private:
     void see_own(std::uint64_t own_written, const Sight& sight);
     void see_peer(NodeIndex node, Instant submitted, Instant completed, const Sight& sight);
     void see_life(NodeIndex node, Instant completed, const disk::SlotHeader& header);
+    bool counted_again(Peer& peer, Instant submitted, Instant completed, const disk::SlotHeader& header) const;
     void see_damage(NodeIndex node, Instant submitted, Instant completed, const Sight& sight);
     void judge(NodeIndex node, Instant submitted);
     void end(NodeIndex node, EndedBy by, std::uint64_t sequence);
