@@ -212,10 +212,21 @@ void World::note_views(const disk::ResourceKey& key) {
     }
 }
 
+// ... and of the other nodes.
+void World::note_peers(const Host& host) {
+    const auto status = host.process->core.status(host.clock.local(now_));
+    for (const auto& peer : status.peers)
+        note("host " + std::to_string(host.index) + " (" + node::text(status.state) + " as node " + std::to_string(status.node) + ") believes: node " +
+             std::to_string(peer.node) + " " + node::text(peer.verdict) + " " + disk::text(peer.header.state) + " generation " +
+             std::to_string(peer.header.incarnation.generation) + " sequence " + std::to_string(peer.header.sequence) + ", age " +
+             std::to_string(peer.age.ms()) + " ms, " + std::to_string(peer.records) + " records " + peer.problem);
+}
+
 void World::check_end() {
     for (auto& host : hosts_) {
         const std::string who = "host " + std::to_string(host->index);
         if (!host->process || host->process->ending) continue;
+        if (options_.trace_lines != 0) note_peers(*host);
         const Process& process = *host->process;
         if (process.leaving) throw Violation("I8: " + who + " never finished its clean leave");
         if (!process.joined) {

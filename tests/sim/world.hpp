@@ -82,6 +82,7 @@ private:
     Host* random_host(bool must_be_live);
     void begin_quiet();
     void note_views(const disk::ResourceKey& key);
+    void note_peers(const Host& host);
     void check_end();
     void note(const std::string& line) {
         if (options_.trace_lines != 0) trace(now_, line);

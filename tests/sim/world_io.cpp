@@ -66,7 +66,11 @@ void World::submit_read(Host& host, const node::Read& read) {
     io.submitted = host.clock.local(now_);
     io.submitted_at = now_;
     io.bytes.resize(read.bytes);
-    schedule(disk_.submit(std::move(io), faults_.plan_read(now_, host.index, prng_), prng_));
+    const IoPlan plan = faults_.plan_read(now_, host.index, prng_);
+    if (options_.trace_lines != 0)
+        note("host " + std::to_string(host.index) + " reads " + std::to_string(read.bytes) + " bytes at " + std::to_string(read.offset) +
+             ", done at " + std::to_string(plan.done / 1'000) + (plan.ok ? "" : " with an error"));
+    schedule(disk_.submit(std::move(io), plan, prng_));
 }
 
 // What a slot or page write publishes, for the trace.
