@@ -72,7 +72,8 @@ void LocksCore::inherit(Resource& r, const LockRecord& dead, std::uint64_t death
     r.unsettled = death;
     unsettled_.push_back(r.self);
     touch(r);
-    if (!r.needs()) return;
+    // A need that others could not know of yet inherits nothing: they may have let go of a newer value.
+    if (!r.needs() || r.stake_write == 0 || view_ < r.stake_write) return;
     if (writing || how == End::dead_inexact) r.suspect_at = death;
     if (!newer(dead.lvb, r.carried) || dead.lvb.version < r.version_seen) return;
     const Scan s = scan(r);
