@@ -297,7 +297,11 @@ std::uint64_t LocksCore::peer_ended(NodeIndex node, std::uint32_t next_stamp, En
     }
     if (how == End::dead_inexact) {
         for (Resource& r : table_) {
-            if (!r.used_slot || !r.needs()) continue;
+            if (!r.used_slot || (!r.needs() && r.carried.version == 0)) continue;
+            if (r.carried.version > 0 && r.carried.valid) {
+                r.carried.valid = false;
+                mark(r, Urgency::urgent, Instant{});
+            }
             r.suspect_at = now_ordinal;
             touch(r);
         }

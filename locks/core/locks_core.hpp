@@ -61,6 +61,7 @@ public:
     // `read`: number of the oldest read among those that the view is made of.
     void set_view(std::uint64_t view, std::uint64_t read) {
         view_ = view;
+        view_max_ = std::max(view_max_, view);
         view_read_ = read;
     }
     void begin_read(std::uint64_t read) { read_ = read; }
@@ -171,6 +172,7 @@ private:
     LockCounters counters_;
     std::uint64_t ordinal_ = 1;
     std::uint64_t view_ = 0;
+    std::uint64_t view_max_ = 0;               // a newcomer makes the view worse, but not what was known of the others
     std::uint64_t view_read_ = 0;
     std::uint64_t read_ = 0;
     std::vector<std::uint64_t> clock_of_;      // per node, of its newest image

@@ -69,13 +69,21 @@ void LocksCore::inherit(Resource& r, const LockRecord& dead, std::uint64_t death
         if (counts(peer) && &peer.record != &dead && conflicts(peer.record.held, dead.want)) may_be_granted = false;
     const bool writing = writes_lvb(dead.held) || (may_be_granted && writes_lvb(dead.want));
     if (!writing && dead.lvb.version == 0 && how != End::dead_inexact) return;
+    r.version_lost = std::max(r.version_lost, dead.lvb.version);
     r.unsettled = death;
     unsettled_.push_back(r.self);
     touch(r);
     // A need that others could not know of yet inherits nothing: they may have let go of a newer value.
-    if (!r.needs() || r.stake_write == 0 || view_ < r.stake_write) return;
+    if (!r.needs() || r.stake_write == 0 || view_max_ < r.stake_write) {
+        // ... but what it still carries for others is spoiled or outdated like everybody's.
+        if (r.carried.version > 0 && (writing || how == End::dead_inexact || newer(dead.lvb, r.carried))) {
+            r.carried.valid = false;
+            mark(r, Urgency::urgent, Instant{});
+        }
+        return;
+    }
     if (writing || how == End::dead_inexact) r.suspect_at = death;
-    if (!newer(dead.lvb, r.carried) || dead.lvb.version < r.version_seen) return;
+    if (!newer(dead.lvb, r.carried) || dead.lvb.version < r.version_lost) return;
     const Scan s = scan(r);
     if (newer(s.best, dead.lvb)) return;
     r.carried = dead.lvb;
@@ -96,8 +104,8 @@ void LocksCore::death_settled(std::uint64_t death) {
 void LocksCore::learn_lvb(Resource& r, const Scan& s) {
     if (r.lvb_dirty) return;
     Lvb best = newer(s.best, r.carried) ? s.best : r.carried;
-    // The last value was seen, and died with all who had it; an older copy must not pass for it.
-    if (best.version > 0 && best.version < r.version_seen) best.valid = false;
+    // A newer value died with all who had it; an older copy must not pass for it.
+    if (best.version > 0 && best.version < r.version_lost) best.valid = false;
     if (r.suspect_at > r.version_seen_at) {
         // The last writer died: nobody knows its value. Version 1 carries the mark where nothing was written before.
         best.valid = false;
@@ -113,7 +121,7 @@ void LocksCore::keep_lvb(Resource& r, const Scan& s, Instant now) {
         learn_lvb(r, s);
         // Only by a view that was read after the own need was shown: its owner then keeps it until it is adopted. An older
         // view may show what others have already dropped, or written anew and dropped.
-        const bool known = r.stake_write != 0 && view_ >= r.stake_write;
+        const bool known = r.stake_write != 0 && view_ >= r.stake_write && r.unsettled == 0;
         const bool orphaned = known && s.best.version > 0 && s.best_orphan && newer(s.best, r.carried);
         const bool estate = r.lvb.version > 0 && newer(r.lvb, s.best) && newer(r.lvb, r.carried);
         if (orphaned || estate) {

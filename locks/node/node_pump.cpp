@@ -197,7 +197,9 @@ void NodeCore::Impl::check_settled() {
 // All peers are known completely, and every live peer has said that it knows of every death that is still to be seen.
 bool NodeCore::Impl::ready_to_live() const {
     if (last_read < batch.submitted) return false;
-    bool acknowledged = true;
+    // Of the life before this one in the own slot as well.
+    const auto before = own_facts.find(member.node());
+    bool acknowledged = before == own_facts.end() || settled_by_all(member.node(), before->second.record.incarnation);
     for (NodeIndex node = 0; node < synced.size(); ++node) {
         if (node == member.node()) continue;
         const heartbeat::Peer& peer = member.peer(node);
