@@ -7,6 +7,7 @@
 need_fuse
 need_daemon
 "$MKFS" -f -N 4 -J 256K --lease-ms 2000 --heartbeat-ms 100 "$disk" >/dev/null
+chmod 755 "$work"    # a row looks in as another user
 mkdir "$work/a" "$work/b"
 cat >"$work/start-b" <<END
 umount -l "$work/b" 2>/dev/null
