@@ -220,9 +220,9 @@ void LocksCore::grant(Resource& r, const Scan& s, Instant now, bool cached) {
     }
     SDLM_ASSERT(covers(r.held, target));
     const Mode wanted = r.demand.want->mode;
-    r.demand.used = target;
     r.demand.want.reset();
     learn_lvb(r, s);
+    r.demand.used = target;
     events_.push_back({LockEvent::Kind::granted, make_handle_of(r), wanted, {}});
     touch(r);           // others may wait for what is in use now
 }

@@ -285,17 +285,17 @@ void LocksCore::valid_from(NodeIndex node, std::uint32_t stamp) {
     records_[node] = std::move(kept);
 }
 
-std::uint64_t LocksCore::peer_ended(NodeIndex node, std::uint32_t next_stamp, End how) {
+std::uint64_t LocksCore::peer_ended(NodeIndex node, std::uint32_t next_stamp, const Ending& ending) {
     const std::uint64_t now_ordinal = ++ordinal_;
-    if (how != End::clean) {
+    if (ending.how != End::clean) {
         for (ResourceIndex index : records_[node]) {
             Resource& r = table_[index];
             if (!r.used_slot) continue;
             for (const PeerRecord& peer : r.peers)
-                if (peer.node == node && counts(peer)) inherit(r, peer.record, now_ordinal, how);
+                if (peer.node == node && counts(peer)) inherit(r, peer.record, now_ordinal, ending);
         }
     }
-    if (how == End::dead_inexact) {
+    if (ending.how == End::dead_inexact) {
         for (Resource& r : table_) {
             if (!r.used_slot || (!r.needs() && r.carried.version == 0)) continue;
             if (r.carried.version > 0 && r.carried.valid) {

@@ -53,7 +53,11 @@ public:
         dead_inexact,   // ... and the replica may differ from that: all of its values are suspect
     };
     // Returns the number of the death. While it is not settled, what it touched and others need is not granted.
-    std::uint64_t peer_ended(NodeIndex node, std::uint32_t next_stamp, End how);
+    struct Ending {
+        End how = End::clean;
+        std::uint64_t unanswered = 0;   // oldest earlier death that the node had not settled; 0 = none
+    };
+    std::uint64_t peer_ended(NodeIndex node, std::uint32_t next_stamp, const Ending& ending);
     void death_settled(std::uint64_t death);
     std::uint64_t records_of(NodeIndex node) const { return record_count_[node]; }
 
@@ -137,7 +141,7 @@ private:
     Scan scan(const Resource& r) const;
     void scan_order(const Resource& r, const PeerRecord& peer, Mode target, Scan& s) const;
     void scan_lvb(const LockRecord& record, Scan& s) const;
-    void inherit(Resource& r, const LockRecord& dead, std::uint64_t death, End how);
+    void inherit(Resource& r, const LockRecord& dead, std::uint64_t death, const Ending& ending);
     void list_record(NodeIndex node, ResourceIndex index);
     void give_up(Resource& r, const Scan& s, Instant now);
     void announce(Resource& r, const Scan& s);

@@ -61,29 +61,35 @@ void LocksCore::scan_lvb(const LockRecord& record, Scan& s) const {
 
 // A node died with this record. What it may have been writing is lost; what it carried goes to whoever needed the resource
 // before. The others wait until all of those have said that they have published it.
-void LocksCore::inherit(Resource& r, const LockRecord& dead, std::uint64_t death, End how) {
+void LocksCore::inherit(Resource& r, const LockRecord& dead, std::uint64_t death, const Ending& ending) {
     // A try may have been granted, unless somebody held against it all the time: a grant would have been published before
     // anybody else could get a conflicting mode.
     bool may_be_granted = dead.phase == Phase::trying && compatible(r.held, dead.want);
-    for (const PeerRecord& peer : r.peers)
-        if (counts(peer) && &peer.record != &dead && conflicts(peer.record.held, dead.want)) may_be_granted = false;
+    bool others_carry = r.carried.version > 0;
+    for (const PeerRecord& peer : r.peers) {
+        if (!counts(peer) || &peer.record == &dead) continue;
+        if (conflicts(peer.record.held, dead.want)) may_be_granted = false;
+        if (peer.record.lvb.version > 0) others_carry = true;
+    }
     const bool writing = writes_lvb(dead.held) || (may_be_granted && writes_lvb(dead.want));
-    if (!writing && dead.lvb.version == 0 && how != End::dead_inexact) return;
-    r.version_lost = std::max(r.version_lost, dead.lvb.version);
-    r.unsettled = death;
+    const bool spoiled = writing || ending.how == End::dead_inexact;
+    if (!spoiled && dead.lvb.version == 0) return;
+    // It died without having said what an earlier death meant for this value.
+    const bool outdated = ending.unanswered != 0 && r.death >= ending.unanswered;
+    r.death = r.unsettled = death;
     unsettled_.push_back(r.self);
     touch(r);
     // A need that others could not know of yet inherits nothing: they may have let go of a newer value.
     if (!r.needs() || r.stake_write == 0 || view_max_ < r.stake_write) {
         // ... but what it still carries for others is spoiled or outdated like everybody's.
-        if (r.carried.version > 0 && (writing || how == End::dead_inexact || newer(dead.lvb, r.carried))) {
+        if (r.carried.version > 0 && (spoiled || newer(dead.lvb, r.carried))) {
             r.carried.valid = false;
             mark(r, Urgency::urgent, Instant{});
         }
         return;
     }
-    if (writing || how == End::dead_inexact) r.suspect_at = death;
-    if (!newer(dead.lvb, r.carried) || dead.lvb.version < r.version_lost) return;
+    if (spoiled || (outdated && !others_carry)) r.suspect_at = death;
+    if (outdated || !newer(dead.lvb, r.carried)) return;
     const Scan s = scan(r);
     if (newer(s.best, dead.lvb)) return;
     r.carried = dead.lvb;
@@ -104,8 +110,8 @@ void LocksCore::death_settled(std::uint64_t death) {
 void LocksCore::learn_lvb(Resource& r, const Scan& s) {
     if (r.lvb_dirty) return;
     Lvb best = newer(s.best, r.carried) ? s.best : r.carried;
-    // A newer value died with all who had it; an older copy must not pass for it.
-    if (best.version > 0 && best.version < r.version_lost) best.valid = false;
+    // Nobody can have written while this mode excludes writers, whoever else let go of the value.
+    if (conflicts(r.demand.used, Mode::PW) && newer(r.lvb, best)) best = r.lvb;
     if (r.suspect_at > r.version_seen_at) {
         // The last writer died: nobody knows its value. Version 1 carries the mark where nothing was written before.
         best.valid = false;

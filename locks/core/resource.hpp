@@ -33,7 +33,7 @@ struct Resource {
     // LVB history, for values that a dead node left or may have lost (locks/PROTOCOL.md §6). Ordinals count in this process.
     std::uint64_t version_seen = 0;       // newest version that any record showed
     std::uint64_t version_seen_at = 0;    // ordinal of that sight
-    std::uint64_t version_lost = 0;       // newest version that a dead node carried
+    std::uint64_t death = 0;              // ordinal of the newest death that may have moved or spoiled the value
     std::uint64_t suspect_at = 0;         // ordinal of the death of a node that may have been writing; 0 = none
     std::uint64_t unsettled = 0;          // ordinal of the newest death whose heirs have not all published yet; 0 = none
 

@@ -21,6 +21,7 @@ struct NodeCore::Impl final : locks::ReplicaSink {
         locks::EntryId entry = locks::no_entry;
         disk::EvictRecord record;
         bool announced = false;            // durable, and membership knows
+        std::uint64_t number = 0;          // of the death, in this process
         std::uint64_t death = 0;           // number that the locks know it by, until all live nodes have settled it
         Instant since;                     // ... counted from
         bool settle_due = false;           // the life is over here: say so, behind all records that the death changes
@@ -63,6 +64,7 @@ struct NodeCore::Impl final : locks::ReplicaSink {
     void fetch(Output& out);
     void pages_done(NodeIndex node, Result<std::span<const std::byte>> result);
     void update_view();
+    std::uint64_t oldest_unanswered(NodeIndex node) const;
     void check_settled();
     void retract_fact(NodeIndex node, OwnFact& fact);
     bool settled_by_all(NodeIndex node, const Incarnation& incarnation) const;

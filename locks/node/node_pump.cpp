@@ -115,7 +115,7 @@ void NodeCore::Impl::peer_ended(const PeerEvent& event) {
     using End = locks::LocksCore::End;
     const End how = event.by == EndedBy::left ? End::clean : (exact || !had_records ? End::dead : End::dead_inexact);
     fetches[event.node].next = fetches[event.node].end;
-    const std::uint64_t death = locks.peer_ended(event.node, replica.end(), how);
+    const std::uint64_t death = locks.peer_ended(event.node, replica.end(), {how, oldest_unanswered(event.node)});
     std::erase_if(peer_members, [&](const auto& entry) { return entry.first == event.node; });
     std::erase_if(facts, [&](const auto& fact) { return fact.first.first == event.node; });
     synced[event.node] = {};
@@ -131,7 +131,7 @@ void NodeCore::Impl::peer_ended(const PeerEvent& event) {
             fact.record = {.incarnation = event.incarnation, .last_sequence = event.sequence};
             fact.announced = true;
         }
-        fact.death = death;
+        fact.death = fact.number = death;
         fact.since = now;
         fact.settle_due = true;
         write_now = true;
@@ -139,6 +139,18 @@ void NodeCore::Impl::peer_ended(const PeerEvent& event) {
         events.push_back(PeerEvicted{event.node, event.incarnation, mine && event.by == EndedBy::evicted});
     }
     if (live()) update_view();
+}
+
+// The oldest death here that `node` had not settled.
+std::uint64_t NodeCore::Impl::oldest_unanswered(NodeIndex node) const {
+    std::uint64_t oldest = 0;
+    for (const auto& [dead, own] : own_facts) {
+        if (dead == node || own.number == 0) continue;
+        const auto fact = facts.find({node, dead});
+        const bool settled = fact != facts.end() && fact->second.settled && fact->second.incarnation == own.record.incarnation;
+        if (!settled && (oldest == 0 || own.number < oldest)) oldest = own.number;
+    }
+    return oldest;
 }
 
 void NodeCore::Impl::publish_evict(NodeIndex node, const Incarnation& incarnation, std::uint64_t sequence) {
