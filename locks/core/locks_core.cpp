@@ -296,6 +296,7 @@ std::uint64_t LocksCore::peer_ended(NodeIndex node, std::uint32_t next_stamp, co
         }
     }
     if (ending.how == End::dead_inexact) {
+        inexact_death_ = now_ordinal;
         for (Resource& r : table_) {
             if (!r.used_slot || (!r.needs() && r.carried.version == 0)) continue;
             if (r.carried.version > 0 && r.carried.valid) {

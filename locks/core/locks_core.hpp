@@ -174,6 +174,7 @@ private:
     std::vector<ResourceIndex> touched_, pending_, dirty_, flagged_;
     std::vector<LockEvent> events_;
     LockCounters counters_;
+    std::uint64_t inexact_death_ = 0;          // newest death of which it is not known what it touched
     std::uint64_t ordinal_ = 1;
     std::uint64_t view_ = 0;
     std::uint64_t view_max_ = 0;               // a newcomer makes the view worse, but not what was known of the others

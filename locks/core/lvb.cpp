@@ -75,7 +75,7 @@ void LocksCore::inherit(Resource& r, const LockRecord& dead, std::uint64_t death
     const bool spoiled = writing || ending.how == End::dead_inexact;
     if (!spoiled && dead.lvb.version == 0) return;
     // It died without having said what an earlier death meant for this value.
-    const bool outdated = ending.unanswered != 0 && r.death >= ending.unanswered;
+    const bool outdated = ending.unanswered != 0 && std::max(r.death, inexact_death_) >= ending.unanswered;
     r.death = r.unsettled = death;
     unsettled_.push_back(r.self);
     touch(r);
