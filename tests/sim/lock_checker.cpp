@@ -100,6 +100,7 @@ void LockChecker::note_interest(Key& key, Time now) const {
 
 // A node whose last state is not known exactly makes every value suspect, so any death may excuse the flag.
 bool LockChecker::death_excuses(const Key& key, Time now) const {
+    if (last_eviction_seen_ >= key.last_write_at - timing_.dead().ns) return true;       // some learn of a death late
     for (const auto& life : lives_.all()) {
         const Time died = life.joined ? lives_.died_at(life, now) : forever;
         if (died != forever && died + timing_.dead().ns * 2 >= key.last_write_at) return true;

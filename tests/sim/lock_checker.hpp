@@ -33,6 +33,7 @@ public:
     void opened(LifeId life, KeyIndex key, bool interest, Time now);
     void closed(LifeId life, KeyIndex key, Time now);
     void life_ended(LifeId life, Time now);
+    void eviction_seen(Time now) { last_eviction_seen_ = now; }
 
     std::uint64_t next_write_id() {
         written_valid_.push_back(true);
@@ -72,6 +73,7 @@ private:
     const Lives& lives_;
     heartbeat::Timing timing_;
     std::vector<Key> keys_;
+    Time last_eviction_seen_ = -forever;
     std::uint64_t last_write_id_ = 0;
     std::vector<bool> written_valid_{true};    // by write id
     std::uint64_t grants_ = 0;

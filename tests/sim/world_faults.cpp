@@ -137,6 +137,7 @@ void World::node_event(Host& host, const node::NodeEvent& event) {
         note(who + (evicted->by_me ? " evicts node " : " sees the eviction of node ") + std::to_string(evicted->node) + " generation " +
              std::to_string(evicted->incarnation.generation));
         ++statistics_.evictions;
+        checker_.eviction_seen(now_);
         lives_.check_evicted(process.life, evicted->node, evicted->incarnation, now_);
         // Two claims of one slot: the loser's is judged dead in time, and nobody is harmed.
         const auto harmed = [&](const Life& life) { return life.joined && life.incarnation == evicted->incarnation; };
