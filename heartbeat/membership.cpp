@@ -88,7 +88,7 @@ void Membership::see_peer(NodeIndex node, Instant submitted, Instant completed, 
         else end(node, clean ? EndedBy::left : EndedBy::replaced, header.previous_sequence);
     } else if (peer.known && header.incarnation.generation < peer.header.incarnation.generation && !counted_again(peer, submitted, completed, header)) {
         // An image from before the life that has ended: who lives here now cannot be seen.
-        return see_damage(node, submitted, completed, Sight{Error{.code = Errc::stale, .field = "generation"}, digest_of(header)});
+        return see_damage(node, submitted, completed, Sight{Error{.code = Errc::stale, .field = "generation"}, digest_of(header, header.sequence)});
     }
     see_life(node, completed, header);
 }

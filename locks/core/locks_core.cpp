@@ -287,6 +287,8 @@ void LocksCore::valid_from(NodeIndex node, std::uint32_t stamp) {
 
 std::uint64_t LocksCore::peer_ended(NodeIndex node, std::uint32_t next_stamp, const Ending& ending) {
     const std::uint64_t now_ordinal = ++ordinal_;
+    // What it had handed on since it was read last is not in this view, perhaps.
+    for (ResourceIndex index : pending_) table_[index].changed_read = read_;
     if (ending.how != End::clean) {
         for (ResourceIndex index : records_[node]) {
             Resource& r = table_[index];

@@ -144,7 +144,8 @@ void LocksCore::keep_lvb(Resource& r, const Scan& s, Instant now) {
         const bool adopted = s.best.version >= r.carried.version && !s.best_orphan;
         const bool seen = r.flag_write != 0 && view_ >= r.flag_write;
         // Older copies must go first, or one of them would be taken for the newest.
-        const bool last = s.oldest == 0 || s.oldest >= r.carried.version;
+        // A dead node's copy is gone for others only when they have seen its end.
+        const bool last = (s.oldest == 0 || s.oldest >= r.carried.version) && r.unsettled == 0;
         if (seen && (adopted || (!s.interest && last))) {
             r.carried = Lvb{};
             mark(r, Urgency::soon, now);

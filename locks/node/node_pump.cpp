@@ -8,6 +8,11 @@
 
 namespace sdlm::node {
 
+namespace {
+// Whoever is alive and has not answered a death after so many dead times has joined since, or its answer is gone with the need for it.
+constexpr std::int64_t answer_patience = 3;
+}  // namespace
+
 using heartbeat::EndedBy;
 using heartbeat::Own;
 using heartbeat::PeerEvent;
@@ -187,11 +192,10 @@ bool NodeCore::Impl::settled_by_all(NodeIndex node, const Incarnation& incarnati
     return true;
 }
 
-// Whoever does not answer within the dead time has joined since, or reads nothing and decides nothing.
 void NodeCore::Impl::check_settled() {
     for (auto it = own_facts.begin(); it != own_facts.end();) {
         auto& [node, fact] = *it;
-        if (fact.death != 0 && (settled_by_all(node, fact.record.incarnation) || now - fact.since > timing.dead())) {
+        if (fact.death != 0 && (settled_by_all(node, fact.record.incarnation) || now - fact.since > timing.dead() * answer_patience)) {
             locks.death_settled(fact.death);
             fact.death = 0;
         }
@@ -222,7 +226,7 @@ bool NodeCore::Impl::ready_to_live() const {
         if (!peer.known || peer.ended != EndedBy::evicted) continue;
         acknowledged = acknowledged && settled_by_all(node, peer.header.incarnation);
     }
-    return acknowledged || (joining_since != never && now - joining_since > timing.dead());
+    return acknowledged || (joining_since != never && now - joining_since > timing.dead() * answer_patience);
 }
 
 void NodeCore::Impl::own_transitions() {
@@ -274,7 +278,7 @@ void NodeCore::Impl::leave(Instant at) {
     now = at;
     if (leave_called || ended()) return;
     leave_called = true;
-    leave_deadline = now + timing.dead() + timing.adopt();
+    leave_deadline = now + timing.dead() * 2;
     if (live()) locks.release_all(now);
     member.leave();
     write_now = true;
