@@ -230,7 +230,7 @@ void World::check_end() {
         const Process& process = *host->process;
         if (process.leaving) throw Violation("I8: " + who + " never finished its clean leave");
         if (!process.joined) {
-            if (now_ - process.started_at > timing_.dead().ns * 2 + timing_.io_timeout.ns * 4)
+            if (now_ - process.started_at > timing_.dead().ns * 4 + timing_.io_timeout.ns * 4)
                 throw Violation("I8: " + who + " never joined");
             continue;
         }
