@@ -65,11 +65,11 @@ void LocksCore::inherit(Resource& r, const LockRecord& dead, std::uint64_t death
     // A try may have been granted, unless somebody held against it all the time: a grant would have been published before
     // anybody else could get a conflicting mode.
     bool may_be_granted = dead.phase == Phase::trying && compatible(r.held, dead.want);
-    bool others_carry = r.carried.version > 0;
+    std::uint64_t elsewhere = r.carried.version;      // newest version that outlives it
     for (const PeerRecord& peer : r.peers) {
         if (!counts(peer) || &peer.record == &dead) continue;
         if (conflicts(peer.record.held, dead.want)) may_be_granted = false;
-        if (peer.record.lvb.version > 0) others_carry = true;
+        elsewhere = std::max(elsewhere, peer.record.lvb.version);
     }
     const bool writing = writes_lvb(dead.held) || (may_be_granted && writes_lvb(dead.want));
     const bool spoiled = writing || ending.how == End::dead_inexact;
@@ -88,7 +88,7 @@ void LocksCore::inherit(Resource& r, const LockRecord& dead, std::uint64_t death
         }
         return;
     }
-    if (spoiled || (outdated && !others_carry)) r.suspect_at = death;
+    if (spoiled || (outdated && dead.lvb.version > elsewhere)) r.suspect_at = death;
     if (outdated || !newer(dead.lvb, r.carried)) return;
     const Scan s = scan(r);
     if (newer(s.best, dead.lvb)) return;

@@ -67,7 +67,7 @@ struct NodeCore::Impl final : locks::ReplicaSink {
     std::uint64_t oldest_unanswered(NodeIndex node) const;
     void check_settled();
     void retract_fact(NodeIndex node, OwnFact& fact);
-    bool settled_by_all(NodeIndex node, const Incarnation& incarnation) const;
+    bool settled_by_all(NodeIndex node, const Incarnation& incarnation, Instant since) const;
 
     // ReplicaSink
     void apply(NodeIndex node, std::uint32_t stamp, const disk::Record& record) override;
@@ -146,6 +146,7 @@ struct NodeCore::Impl final : locks::ReplicaSink {
     };
     std::vector<Fetch> fetches;
     std::vector<Synced> synced;            // per node
+    std::vector<Instant> appeared_at;      // per node: its present life
     Synced last_view;                      // the newest read with a good own slot
     std::uint64_t reads_done = 0;
     Instant settled_after{INT64_MIN / 2};  // nothing of a failed write lands after this

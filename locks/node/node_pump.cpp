@@ -30,7 +30,8 @@ NodeCore::Impl::Impl(const disk::Superblock& sb, const heartbeat::Timing& t, Ide
       log(disk::inline_capacity(sb.geometry.block_bytes), sb.geometry.ring_pages()),
       locks(sb.geometry.slot_count, t, log),
       fetches(sb.geometry.slot_count),
-      synced(sb.geometry.slot_count) {
+      synced(sb.geometry.slot_count),
+      appeared_at(sb.geometry.slot_count, Instant{INT64_MIN / 2}) {
     for (NodeIndex node = 0; node < sb.geometry.slot_count; ++node) replicas.emplace_back(node);
 }
 
@@ -100,6 +101,7 @@ void NodeCore::Impl::membership_events() {
 void NodeCore::Impl::peer_appeared(const PeerEvent& event) {
     replicas[event.node].reset(event.incarnation, *this);
     synced[event.node] = {};
+    appeared_at[event.node] = now;
     events.push_back(PeerJoined{event.node});
 }
 
@@ -183,9 +185,10 @@ void NodeCore::Impl::settle_facts() {
     }
 }
 
-bool NodeCore::Impl::settled_by_all(NodeIndex node, const Incarnation& incarnation) const {
+// Whoever appeared after `since` has waited for the answers of the others itself.
+bool NodeCore::Impl::settled_by_all(NodeIndex node, const Incarnation& incarnation, Instant since) const {
     for (NodeIndex by = 0; by < synced.size(); ++by) {
-        if (by == member.node() || by == node || !member.peer(by).alive()) continue;
+        if (by == member.node() || by == node || !member.peer(by).alive() || appeared_at[by] > since) continue;
         const auto fact = facts.find({by, node});
         if (fact == facts.end() || !fact->second.settled || fact->second.incarnation != incarnation) return false;
     }
@@ -195,12 +198,12 @@ bool NodeCore::Impl::settled_by_all(NodeIndex node, const Incarnation& incarnati
 void NodeCore::Impl::check_settled() {
     for (auto it = own_facts.begin(); it != own_facts.end();) {
         auto& [node, fact] = *it;
-        if (fact.death != 0 && (settled_by_all(node, fact.record.incarnation) || now - fact.since > timing.dead() * answer_patience)) {
+        if (fact.death != 0 && (settled_by_all(node, fact.record.incarnation, fact.since) || now - fact.since > timing.dead() * answer_patience)) {
             locks.death_settled(fact.death);
             fact.death = 0;
         }
         const heartbeat::Peer& peer = member.peer(node);
-        const bool replaced = node == member.node() || (peer.followed() && peer.header.incarnation != fact.record.incarnation);
+        const bool replaced = node == member.node() || (peer.alive() && peer.header.incarnation != fact.record.incarnation);
         if (fact.death == 0 && fact.announced && !fact.settle_due && replaced && now - fact.since > timing.dead()) {
             retract_fact(node, fact);
             it = own_facts.erase(it);
@@ -215,7 +218,7 @@ bool NodeCore::Impl::ready_to_live() const {
     if (last_read < batch.submitted) return false;
     // Of the life before this one in the own slot as well.
     const auto before = own_facts.find(member.node());
-    bool acknowledged = before == own_facts.end() || settled_by_all(member.node(), before->second.record.incarnation);
+    bool acknowledged = before == own_facts.end() || settled_by_all(member.node(), before->second.record.incarnation, never);
     for (NodeIndex node = 0; node < synced.size(); ++node) {
         if (node == member.node()) continue;
         const heartbeat::Peer& peer = member.peer(node);
@@ -224,7 +227,7 @@ bool NodeCore::Impl::ready_to_live() const {
         // Somebody dead whom nobody has evicted yet may carry values that were outdated before: wait for a sign of life, or its end.
         if (peer.alive() && peer.changes == 0) return false;
         if (!peer.known || peer.ended != EndedBy::evicted) continue;
-        acknowledged = acknowledged && settled_by_all(node, peer.header.incarnation);
+        acknowledged = acknowledged && settled_by_all(node, peer.header.incarnation, never);
     }
     return acknowledged || (joining_since != never && now - joining_since > timing.dead() * answer_patience);
 }
