@@ -67,6 +67,7 @@ void Lives::check_write(LifeId id, std::uint64_t offset, std::span<const std::by
 
 void Lives::slot_write_done(LifeId id, disk::SlotState state, bool ok, Instant submitted, Instant now) {
     Life& life = get(id);
+    if (ok && state == disk::SlotState::claiming && !life.joined) life.has_lease = life.lease_over = false;
     if (!ok || life.lease_over) return;
     if (state != disk::SlotState::live && state != disk::SlotState::leaving) return;
     if (life.has_lease && now >= life.lease_end) {
