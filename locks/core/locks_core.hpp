@@ -59,6 +59,7 @@ public:
     };
     std::uint64_t peer_ended(NodeIndex node, std::uint32_t next_stamp, const Ending& ending);
     void death_settled(std::uint64_t death);
+    void death_follows(std::uint64_t earlier, std::uint64_t later);
     std::uint64_t records_of(NodeIndex node) const { return record_count_[node]; }
 
     // A new view: every live peer is known up to a read that was submitted after own write `view` completed.

@@ -96,6 +96,15 @@ void LocksCore::inherit(Resource& r, const LockRecord& dead, std::uint64_t death
     mark(r, Urgency::urgent, Instant{});
 }
 
+// The slot has seen another death before everybody answered the first; whoever answers the second has seen both.
+void LocksCore::death_follows(std::uint64_t earlier, std::uint64_t later) {
+    for (ResourceIndex index : unsettled_) {
+        Resource& r = table_[index];
+        if (r.unsettled == earlier) r.unsettled = r.death = later;
+    }
+    if (inexact_death_ == earlier) inexact_death_ = later;
+}
+
 void LocksCore::death_settled(std::uint64_t death) {
     std::erase_if(unsettled_, [&](ResourceIndex index) {
         Resource& r = table_[index];
@@ -135,6 +144,12 @@ void LocksCore::keep_lvb(Resource& r, const Scan& s, Instant now) {
             see_version(r, r.carried.version);
             mark(r, Urgency::urgent, now);
         }
+    }
+    // The mark must outlive the node that set it first.
+    const bool marked = s.best.version == r.carried.version && !s.best.valid;
+    if (r.carried.version > 0 && r.carried.valid && marked) {
+        r.carried.valid = false;
+        mark(r, Urgency::urgent, now);
     }
     if (r.carried.version > 0 && s.best.version > r.carried.version) {
         r.carried = Lvb{};                   // a strictly newer value exists; equal copies are never dropped (both would)

@@ -133,7 +133,7 @@ void NodeCore::Impl::peer_ended(const PeerEvent& event) {
         const bool mine = own != own_facts.end() && own->second.record.incarnation == event.incarnation;
         // Everybody repeats the fact: others wait until all live nodes know of a death and have published what it meant for values.
         OwnFact& fact = own_facts[event.node];
-        if (fact.death != 0) locks.death_settled(fact.death);
+        if (fact.death != 0) locks.death_follows(fact.death, death);
         if (!mine) {
             fact.record = {.incarnation = event.incarnation, .last_sequence = event.sequence};
             fact.announced = true;
