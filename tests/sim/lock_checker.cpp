@@ -127,8 +127,8 @@ void LockChecker::reread(LifeId life, KeyIndex key, Mode mode, const disk::Lvb& 
 void LockChecker::check_invalid(LifeId life, KeyIndex key, Mode mode, const disk::Lvb& lvb, Time now) const {
     const Key& k = keys_[key];
     if (!k.last_valid || death_excuses(k, now)) return;
-    // Beside a writer an older write may still be what counts, and that one may have been marked.
-    if (locks::compatible(mode, Mode::PW) && !written_valid_[lvb_write_id(lvb)]) return;
+    // Beside a writer an older write may still be what counts, and that one may have been marked, by its writer or by a death.
+    if (locks::compatible(mode, Mode::PW) && (!written_valid_[lvb_write_id(lvb)] || last_eviction_seen_ > 0)) return;
     throw Violation("I6: " + describe(life, key, mode) + " sees write " + std::to_string(lvb_write_id(lvb)) + " (version " +
                     std::to_string(lvb.version) + ") flagged not valid although no writer died");
 }
