@@ -153,6 +153,7 @@ void LocksCore::start_want(Resource& r, const Scan& s, Instant now) {
     if (log_.live_bytes() > log_.live_bytes_max()) return refuse(r, Refusal::no_space, now);
     r.placed = r.demand.want->noqueue;
     r.ticket = r.placed ? s.max_ticket + 1 : disk::provisional_ticket;
+    r.place_by = never;
     r.after.clear();
     for (const PeerRecord& peer : r.peers)
         if (counts(peer) && peer.record.phase != Phase::none && peer.record.ticket == disk::provisional_ticket)
@@ -178,7 +179,12 @@ bool LocksCore::unplaced_before(const Resource& r) const {
 bool LocksCore::take_place(Resource& r, const Scan& s, Instant now) {
     if (r.flag_write == 0 || view_ < r.flag_write) return true;
     const bool free = !s.held_conflict && !s.try_low && !s.try_high && !s.wait_low;
-    if (free || unplaced_before(r)) return true;
+    if (free) return true;
+    // Bounded: the want seen before may have given way to a newer one of the same node, which in turn waits for this one.
+    if (unplaced_before(r)) {
+        if (r.place_by == never) r.place_by = now + timing_.heartbeat;
+        if (now < r.place_by) return true;
+    }
     r.placed = true;
     r.ticket = s.max_ticket + 1;
     mark(r, Urgency::urgent, now);

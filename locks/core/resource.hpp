@@ -49,6 +49,7 @@ struct Resource {
     std::uint64_t ticket = 0;
     bool placed = false;                  // the ticket is not provisional any more
     std::vector<NodeIndex> after;         // nodes whose want was seen, without a place, before this one was made
+    Instant place_by = never;             // when it takes its place all the same
     std::uint64_t stake_write = 0;        // write that first showed that this node needs the resource; 0 = not composed yet
     bool settling = false;                // would be granted, but for changed_read
     std::uint64_t changed_read = 0;       // a value may have moved between nodes while this read was under way
