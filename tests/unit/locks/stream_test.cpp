@@ -141,16 +141,16 @@ void run(std::uint64_t seed, std::size_t inline_bytes, std::uint64_t pages, std:
 }
 
 TEST(Stream, ReadersReachTheWritersState512) {
-    for (std::uint64_t seed = 0; seed < 40; ++seed) run(seed, disk::inline_capacity(512), 15, 300, 40);
+    for (std::uint64_t seed = 0; seed < 12; ++seed) run(seed, disk::inline_capacity(512), 15, 300, 40);
 }
 TEST(Stream, ReadersReachTheWritersState4096) {
-    for (std::uint64_t seed = 0; seed < 40; ++seed) run(seed, disk::inline_capacity(4096), 15, 500, 60);
+    for (std::uint64_t seed = 0; seed < 12; ++seed) run(seed, disk::inline_capacity(4096), 15, 500, 60);
 }
 TEST(Stream, SmallStatesNeedNoJournal) {
     for (std::uint64_t seed = 0; seed < 10; ++seed) run(seed, disk::inline_capacity(512), 8, 4, 4);
 }
 TEST(Stream, NearlyFullRing) {
-    for (std::uint64_t seed = 0; seed < 40; ++seed) run(seed, disk::inline_capacity(512), 31, 1200, 100);
+    for (std::uint64_t seed = 0; seed < 12; ++seed) run(seed, disk::inline_capacity(512), 31, 1200, 100);
 }
 
 TEST(Stream, OneAcquireAndReleaseStaysInTheSlot) {
