@@ -224,13 +224,6 @@ void ClientLoad::close_all(Time now) {
     started_ = false;
 }
 
-std::vector<KeyIndex> ClientLoad::pending_keys() const {
-    std::vector<KeyIndex> keys;
-    for (KeyIndex key = 0; key < locks_.size(); ++key)
-        if (locks_[key].want) keys.push_back(key);
-    return keys;
-}
-
 void ClientLoad::check_nothing_pending(const std::string& who, Time now) const {
     for (KeyIndex key = 0; key < locks_.size(); ++key)
         if (locks_[key].want)

@@ -48,7 +48,6 @@ public:
     void quiesce(Time now);
     void close_all(Time now);                 // before a clean leave
     void check_nothing_pending(const std::string& who, Time now) const;
-    std::vector<KeyIndex> pending_keys() const;
     bool started() const { return started_; }
 
     void granted(locks::Handle handle, disk::Mode mode, const disk::Lvb& lvb) override;

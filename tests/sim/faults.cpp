@@ -79,8 +79,8 @@ bool FaultSet::parse(std::string_view list, FaultSet& out, std::string& bad) {
     return true;
 }
 
-FaultPlan::FaultPlan(FaultSet set, const heartbeat::Timing& timing, std::size_t hosts, Prng& prng)
-    : set_(set), timing_(timing), stall_until_(hosts, 0) {
+FaultPlan::FaultPlan(FaultSet set, const heartbeat::Timing& timing, std::size_t hosts, Time gap, Prng& prng)
+    : set_(set), timing_(timing), gap_(gap), stall_until_(hosts, 0) {
     for (auto& percent : rate_percent_) {
         constexpr std::array<std::uint32_t, 5> choices{15, 50, 100, 100, 300};
         percent = choices[prng.below(choices.size())];
@@ -163,7 +163,7 @@ void FaultPlan::heal() {
 }
 
 Time FaultPlan::next_tick(Time now, Prng& prng) const {
-    return now + ms(50) + static_cast<Time>(prng.below(static_cast<std::uint64_t>(ms(1'200))));
+    return now + ms(50) + static_cast<Time>(prng.below(static_cast<std::uint64_t>(gap_)) * 2);
 }
 
 FaultAction FaultPlan::draw_action(Prng& prng) {

@@ -67,7 +67,8 @@ struct FaultAction {
 
 class FaultPlan {
 public:
-    FaultPlan(FaultSet set, const heartbeat::Timing& timing, std::size_t hosts, Prng& prng);
+    // `gap`: mean time between two of the world's own faults (crash, pause, stall ...); > 0.
+    FaultPlan(FaultSet set, const heartbeat::Timing& timing, std::size_t hosts, Time gap, Prng& prng);
 
     bool has(Fault f) const { return on_ && set_.has(f); }
     void stop() { on_ = false; }                 // the quiet phase: nothing new goes wrong
@@ -92,6 +93,7 @@ private:
 
     FaultSet set_;
     heartbeat::Timing timing_;
+    Time gap_;
     std::vector<Time> stall_until_;
     Time blind_until_ = 0;
     bool blind_errors_ = false;

@@ -27,6 +27,7 @@ struct Arguments {
     std::uint32_t nodes = 0;
     std::uint32_t block = 0;
     std::string faults = "all";
+    std::int64_t gap_ms = 1'500;
     bool trace = false;
     std::size_t tail = 120;
     bool expect_violation = false;
@@ -69,6 +70,7 @@ std::string replay_command(const Arguments& arguments, std::uint64_t seed) {
     std::string command = "sdlm_sim --seed " + std::to_string(seed) + " --seconds " + std::to_string(arguments.seconds) +
                           " --faults " + arguments.faults;
     if (arguments.nodes != 0) command += " --nodes " + std::to_string(arguments.nodes);
+    if (arguments.gap_ms != 1'500) command += " --fault-gap-ms " + std::to_string(arguments.gap_ms);
     if (arguments.block != 0) command += " --block " + std::to_string(arguments.block);
     return command;
 }
@@ -79,6 +81,7 @@ WorldOptions world_options(const Arguments& arguments, const FaultSet& faults, s
             .hosts = arguments.nodes,
             .block_bytes = arguments.block,
             .faults = faults,
+            .fault_gap = sdlm::sim::ms(arguments.gap_ms),
             .trace_lines = 0};
 }
 
@@ -153,6 +156,7 @@ int main(int argc, char** argv) {
     app.add_option("--nodes", arguments.nodes, "hosts (0: 3 to 5, drawn)")->check(CLI::Range(0, 64));
     app.add_option("--block", arguments.block, "block size (0: drawn)")->check(CLI::IsMember({0, 512, 4096}));
     app.add_option("--faults", arguments.faults, "all, none, mild, or a comma list; '-NAME' removes one");
+    app.add_option("--fault-gap-ms", arguments.gap_ms, "mean time between two faults of the world")->check(CLI::Range(1, 1'000'000));
     app.add_option("--tail", arguments.tail, "lines of trace printed with a violation");
     app.add_flag("--trace", arguments.trace, "print the whole trace of a violation");
     app.add_flag("--expect-violation", arguments.expect_violation, "for canary builds: succeed when a violation is found");

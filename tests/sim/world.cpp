@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 
 #include "locks/core/mode.hpp"
 #include "tests/sim/violation.hpp"
@@ -50,7 +51,7 @@ World::World(const WorldOptions& options)
       prng_(options.seed * 0x9e3779b97f4a7c15ULL + 1),
       superblock_(draw_superblock(options, prng_)),
       timing_{milliseconds(superblock_.heartbeat_ms), milliseconds(superblock_.lease_ms), milliseconds(superblock_.io_timeout_ms)},
-      faults_(options.faults, timing_, superblock_.geometry.slot_count, prng_),
+      faults_(options.faults, timing_, superblock_.geometry.slot_count, options.fault_gap, prng_),
       disk_(superblock_.geometry.volume_bytes,
             superblock_.geometry.block_bytes == 4096 && !options.faults.has(Fault::torn) ? 4096 : 512),
       lives_(superblock_.geometry, timing_),
@@ -120,18 +121,33 @@ void World::add_event(EventKind kind, const Host& host, Time at, std::uint64_t a
 }
 
 void World::run() {
-    while (!queue_.empty()) {
-        const Event event = queue_.take();
-        if (event.at > end_at_) break;
-        now_ = std::max(now_, event.at);
-        ++statistics_.events;
-        for (const std::uint64_t part : {static_cast<std::uint64_t>(now_), event.argument,
-                                         static_cast<std::uint64_t>(event.kind), std::uint64_t{event.host}})
-            digest_ = (digest_ ^ part) * 0x100000001b3ULL;
-        handle(event);
+    try {
+        while (!queue_.empty()) {
+            const Event event = queue_.take();
+            if (event.at > end_at_) break;
+            now_ = std::max(now_, event.at);
+            ++statistics_.events;
+            for (const std::uint64_t part : {static_cast<std::uint64_t>(now_), event.argument,
+                                             static_cast<std::uint64_t>(event.kind), std::uint64_t{event.host}})
+                digest_ = (digest_ ^ part) * 0x100000001b3ULL;
+            handle(event);
+        }
+        now_ = end_at_;
+        check_end();
+    } catch (const Violation& violation) {
+        if (options_.trace_lines != 0) note_beliefs(violation.what());
+        throw;
     }
-    now_ = end_at_;
-    check_end();
+}
+
+// What the nodes believed when it happened: of each other, and of the key that the violation names.
+void World::note_beliefs(const std::string& violation) {
+    for (const auto& host : hosts_)
+        if (host->process) note_peers(*host);
+    const std::size_t at = violation.find(" key ");
+    if (at == std::string::npos) return;
+    const auto key = static_cast<KeyIndex>(std::strtoul(violation.c_str() + at + 5, nullptr, 10));
+    if (key < load_.keys.size()) note_views(load_.keys[key]);
 }
 
 void World::handle(const Event& event) {
@@ -207,7 +223,9 @@ void World::note_views(const disk::ResourceKey& key) {
             note("host " + std::to_string(host->index) + " believes: " + key.name + " node " + std::to_string(row.node) + (row.own ? " (own) " : " ") +
                  locks::text(lock.held) + (lock.phase == disk::Phase::none ? "" : lock.phase == disk::Phase::trying ? " tries " : " waits for ") +
                  (lock.phase == disk::Phase::none ? "" : locks::text(lock.want)) + " #" + std::to_string(lock.ticket) +
-                 (row.own ? std::string(" uses ") + locks::text(row.used) : std::string()) + (lock.convert ? " convert" : ""));
+                 (row.own ? std::string(" uses ") + locks::text(row.used) : std::string()) + (lock.convert ? " convert" : "") +
+                 (lock.interest ? " interest" : "") + (lock.orphan_lvb ? " orphan" : "") +
+                 (lock.lvb.version == 0 ? "" : " v" + std::to_string(lock.lvb.version) + (lock.lvb.valid ? "" : " not valid")));
         }
     }
 }
@@ -226,7 +244,6 @@ void World::check_end() {
     for (auto& host : hosts_) {
         const std::string who = "host " + std::to_string(host->index);
         if (!host->process || host->process->ending) continue;
-        if (options_.trace_lines != 0) note_peers(*host);
         const Process& process = *host->process;
         if (process.leaving) throw Violation("I8: " + who + " never finished its clean leave");
         if (!process.joined) {
@@ -234,8 +251,6 @@ void World::check_end() {
                 throw Violation("I8: " + who + " never joined");
             continue;
         }
-        if (options_.trace_lines != 0)
-            for (const KeyIndex key : process.load.pending_keys()) note_views(load_.keys[key]);
         process.load.check_nothing_pending(who, now_);
         const auto status = process.core.status(host->clock.local(now_));
         statistics_.ring_used_max = std::max(statistics_.ring_used_max, status.ring_used);

@@ -27,6 +27,7 @@ struct WorldOptions {
     std::uint32_t hosts = 0;                  // 0: 3 to 5, drawn
     std::uint32_t block_bytes = 0;            // 0: 512 or 4096, drawn
     FaultSet faults = FaultSet::all();
+    Time fault_gap = ms(1'500);               // mean time between two faults of the world
     std::size_t trace_lines = 0;              // kept for trace_tail()
 };
 
@@ -83,6 +84,7 @@ private:
     void begin_quiet();
     void note_views(const disk::ResourceKey& key);
     void note_peers(const Host& host);
+    void note_beliefs(const std::string& violation);
     void check_end();
     void note(const std::string& line) {
         if (options_.trace_lines != 0) trace(now_, line);

@@ -33,7 +33,7 @@ TEST(FaultSet, ParsesListsAndNamesTheBadWord) {
 
 TEST(FaultPlan, WithoutFaultsEveryIoSucceedsAndTakesEffectInTime) {
     Prng prng{1};
-    FaultPlan plan{{}, timing, 4, prng};
+    FaultPlan plan{{}, timing, 4, ms(500), prng};
     for (int i = 0; i < 2'000; ++i) {
         const IoPlan io = plan.plan_write(ms(5), 1, true, prng);
         ASSERT_TRUE(io.ok);
@@ -47,7 +47,7 @@ TEST(FaultPlan, WithoutFaultsEveryIoSucceedsAndTakesEffectInTime) {
 
 TEST(FaultPlan, EveryKindOfBadWriteIsDrawn) {
     Prng prng{2};
-    FaultPlan plan{FaultSet::all(), timing, 4, prng};
+    FaultPlan plan{FaultSet::all(), timing, 4, ms(500), prng};
     int failed = 0, partly = 0, lied = 0, late = 0, misdirected = 0;
     for (int i = 0; i < 60'000; ++i) {
         const IoPlan io = plan.plan_write(0, 1, true, prng);
@@ -69,7 +69,7 @@ TEST(FaultPlan, EveryKindOfBadWriteIsDrawn) {
 
 TEST(FaultPlan, StalledHostsIoEndsAfterTheStall) {
     Prng prng{3};
-    FaultPlan plan{FaultSet::mild(), timing, 4, prng};
+    FaultPlan plan{FaultSet::mild(), timing, 4, ms(500), prng};
     plan.stall_host(2, ms(700));
     EXPECT_GT(plan.plan_read(ms(1), 2, prng).done, ms(700));
     EXPECT_LT(plan.plan_read(ms(1), 1, prng).done, ms(700));
@@ -79,7 +79,7 @@ TEST(FaultPlan, StalledHostsIoEndsAfterTheStall) {
 
 TEST(FaultPlan, EveryWorldFaultIsDrawnAndNoneThatIsOff) {
     Prng prng{4};
-    FaultPlan plan{parse("all,-fence"), timing, 4, prng};
+    FaultPlan plan{parse("all,-fence"), timing, 4, ms(500), prng};
     std::array<int, fault_count + 1> seen{};
     for (int i = 0; i < 20'000; ++i) ++seen[static_cast<std::size_t>(plan.draw_action(prng).fault)];
     for (const Fault f : {Fault::stall, Fault::stall_long, Fault::blind, Fault::pause, Fault::pause_long, Fault::crash, Fault::leave,
