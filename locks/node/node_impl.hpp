@@ -24,6 +24,7 @@ struct NodeCore::Impl final : locks::ReplicaSink {
         std::uint64_t number = 0;          // of the death, in this process
         std::uint64_t death = 0;           // number that the locks know it by, until all live nodes have settled it
         Instant since;                     // ... counted from
+        bool claim_only = false;           // had no records: nobody needs to answer for it
         bool settle_due = false;           // the life is over here: say so, behind all records that the death changes
     };
 

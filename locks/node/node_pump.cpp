@@ -140,6 +140,7 @@ void NodeCore::Impl::peer_ended(const PeerEvent& event) {
         }
         fact.death = fact.number = death;
         fact.since = now;
+        fact.claim_only = event.claim_only;
         fact.settle_due = true;
         write_now = true;
         ++counters.evictions;
@@ -218,7 +219,8 @@ bool NodeCore::Impl::ready_to_live() const {
     if (last_read < batch.submitted) return false;
     // Of the life before this one in the own slot as well.
     const auto before = own_facts.find(member.node());
-    bool acknowledged = before == own_facts.end() || settled_by_all(member.node(), before->second.record.incarnation, never);
+    bool acknowledged = before == own_facts.end() || before->second.claim_only ||
+                        settled_by_all(member.node(), before->second.record.incarnation, never);
     for (NodeIndex node = 0; node < synced.size(); ++node) {
         if (node == member.node()) continue;
         const heartbeat::Peer& peer = member.peer(node);
@@ -227,6 +229,8 @@ bool NodeCore::Impl::ready_to_live() const {
         // Somebody dead whom nobody has evicted yet may carry values that were outdated before: wait for a sign of life, or its end.
         if (peer.alive() && peer.changes == 0) return false;
         if (!peer.known || peer.ended != EndedBy::evicted) continue;
+        const auto own = own_facts.find(node);
+        if (own != own_facts.end() && own->second.claim_only && own->second.record.incarnation == peer.header.incarnation) continue;
         acknowledged = acknowledged && settled_by_all(node, peer.header.incarnation, never);
     }
     return acknowledged || (joining_since != never && now - joining_since > timing.dead() * answer_patience);
