@@ -18,6 +18,8 @@ enum class EventKind : std::uint8_t {
     resume,           // a paused process goes on
     start_process,
     end_process,      // a process that has ended its protocol exits
+    damage,           // argument: a block of a slot is overwritten
+    heal,             // argument: ... and comes back unless its owner has written it meanwhile
     fault,            // the world draws a fault
     quiet,            // faults stop, clients release
 };

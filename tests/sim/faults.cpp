@@ -141,7 +141,7 @@ IoPlan FaultPlan::plan_write(Time now, std::uint16_t host, bool slot, Prng& prng
         plan.ok = false;
         spread(plan, plan.done, late_landing(plan.done, prng), prng);
     } else if (slot && draw(Fault::misdirect, 1500, prng)) {
-        plan.shift = 1;       // the world turns it into a distance between slots
+        plan.misdirected = true;
     }
     return plan;
 }

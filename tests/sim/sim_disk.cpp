@@ -42,9 +42,7 @@ void SimDisk::take_step(IoIndex index, std::size_t step) {
         if (io.step_of_unit[unit] != step) continue;
         const std::size_t at = unit * unit_bytes_;
         const std::size_t size = std::min<std::size_t>(unit_bytes_, io.bytes.size() - at);
-        const auto shift = io.write ? io.plan.shift : 0;
-        const std::size_t on_disk = static_cast<std::size_t>(static_cast<std::int64_t>(io.offset + at) + shift);
-        std::byte* disk = bytes_.data() + on_disk;
+        std::byte* disk = bytes_.data() + io.offset + at;
         std::byte* memory = io.bytes.data() + at;
         if (io.write) std::copy_n(memory, size, disk);
         else std::copy_n(disk, size, memory);

@@ -21,7 +21,7 @@ struct IoPlan {
     Time done = 0;
     std::array<Time, io_steps_max> step{};     // each unit takes effect at one of these
     std::size_t step_count = 0;                // 0: no effect at all (a failed write that did not land)
-    std::int64_t shift = 0;                    // bytes; a misdirected write lands this far away
+    bool misdirected = false;                  // lands elsewhere; the world sees to that
     bool ok = true;
     std::uint32_t skip_one_in = 0;             // a failed write that landed in part: units left out; 0 = none
 };

@@ -154,6 +154,8 @@ void World::handle(const Event& event) {
     switch (event.kind) {
     case EventKind::io_step: return disk_.take_step(static_cast<IoIndex>(event.argument >> 8), event.argument & 0xff);
     case EventKind::fault: return fault_tick();
+    case EventKind::damage: return damage(event.argument);
+    case EventKind::heal: return heal(event.argument);
     case EventKind::quiet: return begin_quiet();
     default: break;
     }

@@ -79,6 +79,10 @@ private:
     void fault_tick();
     void apply(const FaultAction& action);
     void damage_slot(bool junk);
+    void damage_later(NodeIndex node, std::vector<std::byte> bad, Time at);
+    void damage(std::size_t index);
+    void heal(std::size_t index);
+    void misdirect(const Host& host, const node::Write& write, IoPlan& plan);
     void request_fence();
     Host* random_host(bool must_be_live);
     void begin_quiet();
@@ -102,6 +106,11 @@ private:
     LockChecker checker_;
     DiskWitness witness_;
     LoadContext load_;
+    struct Damage {
+        std::uint64_t offset = 0;
+        std::vector<std::byte> bad, good;
+    };
+    std::vector<Damage> damages_;
     std::vector<std::unique_ptr<Host>> hosts_;
     Time now_ = 0;
     Time quiet_at_ = 0;

@@ -49,7 +49,6 @@ void World::orphan_io(LifeId life) {
         copy.offset = disk_.io(index).offset;
         copy.bytes = disk_.io(index).bytes;
         IoPlan plan;
-        plan.shift = disk_.io(index).plan.shift;
         plan.step_count = 1;
         plan.step[0] = plan.done = faults_.late_landing(now_, prng_);
         disk_.drop_steps(index);
@@ -165,13 +164,37 @@ void World::damage_slot(bool junk) {
     if (host == nullptr) return;
     const auto& g = superblock_.geometry;
     const NodeIndex node = lives_.get(host->process->life).slot;
-    const auto block = disk_.bytes().subspan(g.slot_offset(node), g.block_bytes);
+    const auto block = disk_.view(g.slot_offset(node), g.block_bytes);
+    std::vector<std::byte> bad(block.begin(), block.end());
     note(std::string(junk ? "junk over" : "a bit flips in") + " slot " + std::to_string(node));
     if (junk) {
-        for (auto& byte : block) byte = static_cast<std::byte>(prng_.next());
+        for (auto& byte : bad) byte = static_cast<std::byte>(prng_.next());
     } else {
-        block[prng_.below(block.size())] ^= static_cast<std::byte>(1U << prng_.below(8));
+        bad[prng_.below(bad.size())] ^= static_cast<std::byte>(1U << prng_.below(8));
     }
+    damage_later(node, std::move(bad), now_);
+}
+
+void World::damage_later(NodeIndex node, std::vector<std::byte> bad, Time at) {
+    damages_.push_back({.offset = superblock_.geometry.slot_offset(node), .bad = std::move(bad), .good = {}});
+    queue_.add({.at = at, .argument = damages_.size() - 1, .kind = EventKind::damage});
+}
+
+void World::damage(std::size_t index) {
+    Damage& damage = damages_[index];
+    const auto block = disk_.bytes().subspan(damage.offset, damage.bad.size());
+    damage.good.assign(block.begin(), block.end());
+    std::copy(damage.bad.begin(), damage.bad.end(), block.begin());
+    queue_.add({.at = now_ + timing_.heartbeat.ns * 3, .argument = index, .kind = EventKind::heal});
+}
+
+// Its owner heals a slot by its next heartbeat. An owner that dies before that would leave values that nobody can know of:
+// damage of dead nodes' blocks is not part of the promise.
+void World::heal(std::size_t index) {
+    Damage& damage = damages_[index];
+    const auto block = disk_.bytes().subspan(damage.offset, damage.bad.size());
+    if (std::equal(block.begin(), block.end(), damage.bad.begin())) std::copy(damage.good.begin(), damage.good.end(), block.begin());
+    damage = {};
 }
 
 void World::request_fence() {

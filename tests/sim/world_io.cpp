@@ -108,6 +108,16 @@ std::string World::describe_write(const node::Write& write, NodeIndex slot) cons
     return line;
 }
 
+// The write ends well and is nowhere in its own slot; another live node finds it in its own.
+void World::misdirect(const Host& host, const node::Write& write, IoPlan& plan) {
+    const Host* victim = random_host(true);
+    if (victim == nullptr || victim == &host) return;
+    const NodeIndex node = lives_.get(victim->process->life).slot;
+    note("host " + std::to_string(host.index) + " slot write is misdirected to slot " + std::to_string(node));
+    damage_later(node, write.bytes, plan.step[0]);
+    plan.step_count = 0;
+}
+
 void World::submit_write(Host& host, node::Write& write) {
     ++statistics_.writes;
     Process& process = *host.process;
@@ -117,12 +127,7 @@ void World::submit_write(Host& host, node::Write& write) {
     const bool slot = write.offset < superblock_.geometry.areas_offset();
     if (!slot) ++statistics_.pages;
     IoPlan plan = faults_.plan_write(now_, host.index, slot, prng_);
-    if (plan.shift != 0) {
-        const auto& g = superblock_.geometry;
-        const auto victim = static_cast<NodeIndex>(prng_.below(g.slot_count));
-        plan.shift = static_cast<std::int64_t>(g.slot_offset(victim)) - static_cast<std::int64_t>(write.offset);
-        note("host " + std::to_string(host.index) + " slot write is misdirected to slot " + std::to_string(victim));
-    }
+    if (plan.misdirected) misdirect(host, write, plan);
     if (options_.trace_lines != 0)
         note("host " + std::to_string(host.index) + " writes " + describe_write(write, lives_.get(process.life).slot) + ", done at " +
              std::to_string(plan.done / 1'000) + (plan.ok ? "" : " with an error"));

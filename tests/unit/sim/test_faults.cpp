@@ -51,7 +51,7 @@ TEST(FaultPlan, EveryKindOfBadWriteIsDrawn) {
     int failed = 0, partly = 0, lied = 0, late = 0, misdirected = 0;
     for (int i = 0; i < 60'000; ++i) {
         const IoPlan io = plan.plan_write(0, 1, true, prng);
-        misdirected += io.shift != 0;
+        misdirected += io.misdirected;
         if (io.ok) continue;
         const bool after = io.step_count != 0 && io.step[0] > io.done;
         if (io.step_count == 0) ++failed;

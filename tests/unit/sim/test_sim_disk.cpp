@@ -90,17 +90,6 @@ TEST(SimDisk, LateWriteLandsAfterItWasReported) {
     EXPECT_EQ(filled(disk, 0, 512, 7), 512);
 }
 
-TEST(SimDisk, MisdirectedWriteLandsElsewhere) {
-    Prng prng{6};
-    SimDisk disk{8192, 512};
-    IoPlan plan = steps(1);
-    plan.shift = 1024;
-    const auto write = disk.submit(make_io(true, 512, 512, 7), plan, prng);
-    disk.take_step(write, 0);
-    EXPECT_EQ(filled(disk, 512, 512, 7), 0);
-    EXPECT_EQ(filled(disk, 1536, 512, 7), 512);
-}
-
 TEST(SimDisk, DroppedStepsNeverReachTheDiskAndTheIoIsForgotten) {
     Prng prng{7};
     SimDisk disk{8192, 512};
