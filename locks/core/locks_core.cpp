@@ -404,7 +404,7 @@ bool LocksCore::evaluate_touched(Instant now) {
     }
     std::erase_if(pending_, [this](ResourceIndex index) {
         Resource& r = table_[index];
-        if (r.used_slot && (r.phase != Phase::none || r.orphan())) return false;
+        if (r.used_slot && (r.phase != Phase::none || r.orphan() || r.adopting)) return false;
         r.listed = false;
         return true;
     });

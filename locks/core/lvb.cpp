@@ -119,8 +119,8 @@ void LocksCore::death_settled(std::uint64_t death) {
 void LocksCore::learn_lvb(Resource& r, const Scan& s) {
     if (r.lvb_dirty) return;
     Lvb best = newer(s.best, r.carried) ? s.best : r.carried;
-    // Nobody can have written while this mode excludes writers, whoever else let go of the value.
-    if (conflicts(r.demand.used, Mode::PW) && newer(r.lvb, best)) best = r.lvb;
+    // What a lock in use has seen never goes back: whoever else let go of it, and while a replica is being read anew.
+    if (r.demand.used != Mode::NL && newer(r.lvb, best)) best = r.lvb;
     if (r.suspect_at > r.version_seen_at) {
         // The last writer died: nobody knows its value. Version 1 carries the mark where nothing was written before.
         best.valid = false;
@@ -131,13 +131,17 @@ void LocksCore::learn_lvb(Resource& r, const Scan& s) {
 
 // The own record's part in keeping the value: adopt what has no keeper, drop what is out of date, publish invalid marks.
 void LocksCore::keep_lvb(Resource& r, const Scan& s, Instant now) {
+    r.adopting = false;
     if (!r.needs()) r.suspect_at = 0;            // whoever needs it has seen the death, too
     if (r.needs() && !r.lvb_dirty) {
         learn_lvb(r, s);
         // Only by a view that was read after the own need was shown: its owner then keeps it until it is adopted. An older
         // view may show what others have already dropped, or written anew and dropped.
         const bool known = r.stake_write != 0 && view_ >= r.stake_write && r.unsettled == 0;
-        const bool orphaned = known && s.best.version > 0 && s.best_orphan && newer(s.best, r.carried);
+        const bool offered = s.best.version > 0 && s.best_orphan && newer(s.best, r.carried);
+        const bool orphaned = known && offered;
+        r.adopting = offered && !known;
+        if (r.adopting) list(r);                 // looked at again with every view
         const bool estate = r.lvb.version > 0 && newer(r.lvb, s.best) && newer(r.lvb, r.carried);
         if (orphaned || estate) {
             r.carried = r.lvb;

@@ -67,6 +67,7 @@ struct Resource {
     LockRecord published;                 // as last handed to the log; meaningful while entry is valid
     Urgency dirty = Urgency::none;
     bool touched = false;                 // is in the list of resources to evaluate
+    bool adopting = false;                // an orphaned value waits for a better view
     bool listed = false;                  // is in the list of pending resources
 
     Mode target() const;                  // mode that the want arbitrates for
