@@ -36,6 +36,7 @@ struct NodeCore::Impl final : locks::ReplicaSink {
     void peer_ended(const heartbeat::PeerEvent& event);
     void publish_evict(NodeIndex node, const Incarnation& incarnation, std::uint64_t sequence);
     void log_fact(NodeIndex node, OwnFact& fact);
+    void answer_fact(NodeIndex node, const disk::EvictRecord& asked);
     void settle_facts();
     void own_transitions();
     void stop_clients();
@@ -52,6 +53,7 @@ struct NodeCore::Impl final : locks::ReplicaSink {
     void add_write(Output& out, std::uint64_t offset, std::vector<std::byte> bytes);
     void add_pages(Output& out);
     void add_card(Output& out);
+    std::uint16_t encode_facts(std::vector<std::byte>& out) const;
     void write_done(Instant now, IoId id, Result<void> result);
     void batch_done();
 
@@ -61,6 +63,7 @@ struct NodeCore::Impl final : locks::ReplicaSink {
     Duration poll_interval() const;
     void read_done(Instant now, IoId id, Result<std::span<const std::byte>> result);
     void slots_done(std::span<const std::byte> bytes);
+    void learn_facts(NodeIndex node, std::span<const std::byte> block);
     void follow(NodeIndex node, std::span<const std::byte> block, bool own_good);
     void fetch(Output& out);
     void pages_done(NodeIndex node, Result<std::span<const std::byte>> result);

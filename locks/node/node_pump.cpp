@@ -176,6 +176,19 @@ void NodeCore::Impl::log_fact(NodeIndex node, OwnFact& fact) {
     log.update(fact.entry, std::span(buffer).first(bytes));
 }
 
+// Somebody evicted a life that this node does not follow, or not any more: nothing changes here, and that is the answer it waits for.
+void NodeCore::Impl::answer_fact(NodeIndex node, const disk::EvictRecord& asked) {
+    if (!live() || node >= synced.size() || own_facts.contains(node)) return;
+    const heartbeat::Peer& peer = member.peer(node);
+    if (node != member.node() && peer.followed() && peer.header.incarnation == asked.incarnation) return;
+    OwnFact& fact = own_facts[node];
+    fact.record = {.incarnation = asked.incarnation, .last_sequence = asked.last_sequence};
+    fact.announced = true;
+    fact.since = now;
+    fact.settle_due = true;
+    write_now = true;
+}
+
 // Called when every changed lock record has been handed to the log, which keeps their order over batches.
 void NodeCore::Impl::settle_facts() {
     for (auto& [node, fact] : own_facts) {

@@ -102,6 +102,12 @@ void NodeCore::Impl::slots_done(std::span<const std::byte> bytes) {
         sights.push_back({std::move(header), digest});
     }
     member.slots_read(slots_read.submitted, now, slots_read.own_written, sights);
+    for (NodeIndex node = 0; node < geometry.slot_count; ++node) {
+        if (!sights[node].header || node == member.node()) continue;
+        const disk::SlotState state = sights[node].header->state;
+        if (state == disk::SlotState::claiming || state == disk::SlotState::left)
+            learn_facts(node, bytes.subspan(std::size_t{node} * geometry.block_bytes, geometry.block_bytes));
+    }
     membership_events();
     if (ended()) return;
     // A failed write may land late, over the flags of a newer one; a read counts when that cannot happen after it any more.
@@ -121,6 +127,18 @@ void NodeCore::Impl::slots_done(std::span<const std::byte> bytes) {
         view_known = true;
     }
     update_view();
+}
+
+// What a claimer or a leaver knew of deaths: true for ever, whatever has become of it. The records of a live node come in order,
+// through its replica.
+void NodeCore::Impl::learn_facts(NodeIndex node, std::span<const std::byte> block) {
+    scratch.clear();
+    if (!disk::decode_slot_records(block, superblock.geometry.slot_offset(node), scratch)) return;
+    for (const disk::Record& record : scratch) {
+        const auto* evict = std::get_if<disk::EvictEntry>(&record);
+        if (evict != nullptr && !evict->evict.retracted)
+            member.fact(node, evict->node, evict->evict.incarnation, evict->evict.last_sequence);
+    }
 }
 
 // Brings the replica of a node to the image of this read, or starts to read the pages that are missing.
@@ -212,8 +230,9 @@ void NodeCore::Impl::apply(NodeIndex node, std::uint32_t stamp, const disk::Reco
     } else if (const auto* evict = std::get_if<disk::EvictEntry>(&record)) {
         if (evict->evict.retracted) facts.erase({node, evict->node});
         else facts[{node, evict->node}] = evict->evict;
-        if (!evict->evict.retracted)
-            member.fact(node, evict->node, evict->evict.incarnation, evict->evict.last_sequence);
+        if (evict->evict.retracted) return;
+        member.fact(node, evict->node, evict->evict.incarnation, evict->evict.last_sequence);
+        answer_fact(evict->node, evict->evict);
     } else if (const auto* fence = std::get_if<disk::FenceEntry>(&record)) {
         if (!fence->fence.retracted && fence->node == member.node() && fence->fence.incarnation == member.incarnation())
             fence_by = node;

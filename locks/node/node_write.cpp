@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Writing: one batch under way at a time; whatever arrives meanwhile rides in the next one.
 #include <algorithm>
+#include <array>
 
 #include "disk/base/assert.hpp"
 #include "locks/node/node_impl.hpp"
@@ -58,7 +59,9 @@ void NodeCore::Impl::submit_batch(Output& out) {
         add_pages(out);
     } else {
         header.stream.complete = true;
-        disk::encode_slot(header, 0, {}, superblock.uuid, offset, block);
+        std::vector<std::byte> facts_bytes;
+        const std::uint16_t count = encode_facts(facts_bytes);
+        disk::encode_slot(header, count, facts_bytes, superblock.uuid, offset, block);
     }
     if (with_records && !card_written) add_card(out);
     add_write(out, offset, std::move(block));
@@ -68,6 +71,20 @@ void NodeCore::Impl::submit_batch(Output& out) {
     batch.submitted = now;
     batch.sequence = header.sequence;
     member.write_submitted(now);
+}
+
+// A claim and a slot that was left still say which deaths their node knew of: whoever joins meanwhile could otherwise count the
+// records of a node that the leaver has already evicted, and that its last decisions left out.
+std::uint16_t NodeCore::Impl::encode_facts(std::vector<std::byte>& out) const {
+    std::array<std::byte, disk::record_bytes_max> buffer;
+    std::uint16_t count = 0;
+    for (const auto& [node, fact] : own_facts) {
+        const std::size_t bytes = disk::encode(disk::Record(disk::EvictEntry{node, fact.record}), buffer, 0);
+        if (out.size() + bytes > disk::inline_capacity(superblock.geometry.block_bytes)) break;
+        out.insert(out.end(), buffer.begin(), buffer.begin() + static_cast<std::ptrdiff_t>(bytes));
+        ++count;
+    }
+    return count;
 }
 
 // Pages of one batch are consecutive: one write, or two where the ring ends.
