@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Sockets towards the node daemon, for a library that lives in other people's processes: nothing is thrown, EINTR is
+// survived, every descriptor is close-on-exec. Functions return 0 or a positive errno. see locks/wire/CLIENT.md
+#pragma once
+#include <string>
+#include <string_view>
+
+#include "locks/wire/message.hpp"
+
+namespace sdlm::client {
+
+class Descriptor {
+public:
+    Descriptor() = default;
+    explicit Descriptor(int fd) : fd_(fd) {}
+    Descriptor(Descriptor&& other) noexcept : fd_(other.release()) {}
+    Descriptor& operator=(Descriptor&& other) noexcept {
+        reset(other.release());
+        return *this;
+    }
+    ~Descriptor() { reset(); }
+    int get() const { return fd_; }
+    explicit operator bool() const { return fd_ >= 0; }
+    int release() {
+        const int fd = fd_;
+        fd_ = -1;
+        return fd;
+    }
+    void reset(int fd = -1);
+
+private:
+    int fd_ = -1;
+};
+
+// EUNATCH: no daemon; ENOTUNIQ: several and no SDLM_RUN_DIR.
+int find_run_dir(std::string& out);
+int connect_control(Descriptor& out);
+// ENOENT: no such lockspace on this node; EACCES.
+int connect_lockspace(std::string_view name, Descriptor& out);
+
+// Blocks while the socket is full. ENOTCONN when the daemon has ended the connection.
+int send_packet(int fd, const wire::Packet& packet);
+// `message` is set on 0. EAGAIN: nothing there (receive_callback); ENOTCONN: end; EPROTO: not a message. With
+// `interruptible` an EINTR is the caller's.
+enum class OnSignal { go_on, interrupt };
+int receive(int fd, wire::Message& message, OnSignal on_signal = OnSignal::go_on);
+int receive_callback(int fd, wire::Callback& callback);         // never blocks
+void wait_for_ever(int fd);                                     // connections start with a bound of 10 s
+int receive_welcome(int fd, wire::Welcome& welcome, Descriptor& callbacks);
+
+}  // namespace sdlm::client
