@@ -166,7 +166,7 @@ void Membership::end(NodeIndex node, EndedBy by, std::uint64_t sequence) {
     peer.ended = by;
     peer.ended_sequence = sequence;
     const bool claim_only = peer.header.state == SlotState::claiming && sequence == peer.header.sequence;
-    events_.push_back({PeerEvent::Kind::ended, node, peer.header.incarnation, by, sequence, claim_only});
+    events_.push_back({PeerEvent::Kind::ended, node, peer.header.incarnation, by, sequence, claim_only, peer.damaged});
 }
 
 void Membership::warn(std::string text) {

@@ -72,6 +72,7 @@ struct PeerEvent {
     EndedBy by = EndedBy::none;
     std::uint64_t sequence = 0;
     bool claim_only = false;   // ended: it never was more than a claim, so it has no records
+    bool damaged = false;      // ended: what it wrote last could not be read
 };
 
 class Membership {
@@ -109,6 +110,8 @@ public:
     void fact(NodeIndex by, NodeIndex node, const Incarnation& incarnation, std::uint64_t sequence);
 
     const Peer& peer(NodeIndex node) const { return peers_[node]; }
+    // Somebody unknown may have lived in `node`'s slot: it was unreadable for so long that it counts for nothing.
+    bool unreadable_past(NodeIndex node) const { return node == node_ ? unreadable_before_ : peers_[node].ignored; }
     std::vector<PeerEvent>& events() { return events_; }
     const std::string& reason() const { return reason_; }      // of lost or failed
     const Error& error() const { return error_; }
@@ -139,6 +142,7 @@ private:
     Own own_ = Own::idle;
     NodeIndex node_ = no_node;
     Incarnation incarnation_;
+    bool unreadable_before_ = false;           // the own slot, when it was claimed
     disk::SlotHeader previous_;
     disk::PreviousEnd previous_end_ = disk::PreviousEnd::none;
     std::uint64_t sequence_ = 0;               // of the last submitted write

@@ -44,7 +44,7 @@ Membership::Claimable Membership::claimable(NodeIndex node, Instant submitted) c
     if (peer.damaged && !(peer.known && peer.ended == EndedBy::none))
         return peer.ignored ? Claimable::yes : Claimable::wait;
     if (!peer.known || peer.ended != EndedBy::none) return Claimable::yes;
-    if (peer.header.incarnation == incarnation_) return Claimable::yes;      // an own claim that came too late
+    // An own claim that came too late is no exception: it may lie over a live node's image, which that node is about to restore.
     if (peer.header.host == config_.host && peer.header.boot != config_.boot) return Claimable::yes;
     if (peer.changes > 0) return Claimable::no;
     (void)submitted;
@@ -93,6 +93,7 @@ void Membership::choose(Instant submitted, Instant completed) {
 
 void Membership::begin_claim(NodeIndex node, Instant submitted) {
     Peer& peer = peers_[node];
+    unreadable_before_ = peer.damaged;
     previous_ = peer.known ? peer.header : disk::SlotHeader{};
     previous_end_ = peer.known ? end_of(peer) : PreviousEnd::none;
     if (peer.known && peer.ended == EndedBy::none) end(node, EndedBy::replaced, peer.header.sequence);

@@ -22,6 +22,8 @@ struct Incarnation {
     std::uint64_t nonce = 0;
     friend auto operator<=>(const Incarnation&, const Incarnation&) = default;
     bool none() const { return generation == 0 && nonce == 0; }
+    // No life has generation 0: a claim's question about a slot, or the answer to it, with the nonce of who asks.
+    bool question() const { return generation == 0; }
 };
 
 struct Uuid {

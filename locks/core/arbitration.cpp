@@ -228,6 +228,10 @@ void LocksCore::grant(Resource& r, const Scan& s, Instant now, bool cached) {
     const Mode wanted = r.demand.want->mode;
     r.demand.want.reset();
     learn_lvb(r, s);
+    if (!cached && r.lvb.version < r.floor) {
+        r.lvb.valid = false;             // deaths that overlapped have lost what was seen before
+        r.lvb.version = r.floor;
+    }
     r.demand.used = target;
     events_.push_back({LockEvent::Kind::granted, make_handle_of(r), wanted, {}});
     touch(r);           // others may wait for what is in use now

@@ -125,6 +125,7 @@ private:
         bool wait_low = false, wait_low_queued = false;
         bool interest = false;                     // some other node keeps the LVB alive
         Lvb best;                                  // newest carried by others
+        std::uint64_t kept = 0;                    // newest version carried by others that need it
         bool best_orphan = false;                  // ... and only by orphans or the dead
         std::uint64_t oldest = 0;                  // lowest version carried by others; 0 = none is
     };

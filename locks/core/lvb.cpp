@@ -50,6 +50,7 @@ void LocksCore::write_lvb(Handle handle, std::span<const std::byte> value, bool 
 void LocksCore::scan_lvb(const LockRecord& record, Scan& s) const {
     if (record.interest || record.held != Mode::NL || record.phase != Phase::none) s.interest = true;
     if (record.lvb.version == 0) return;
+    if (!record.orphan_lvb) s.kept = std::max(s.kept, record.lvb.version);
     s.oldest = s.oldest == 0 ? record.lvb.version : std::min(s.oldest, record.lvb.version);
     if (newer(record.lvb, s.best)) {
         s.best = record.lvb;
@@ -132,7 +133,9 @@ void LocksCore::learn_lvb(Resource& r, const Scan& s) {
 // The own record's part in keeping the value: adopt what has no keeper, drop what is out of date, publish invalid marks.
 void LocksCore::keep_lvb(Resource& r, const Scan& s, Instant now) {
     r.adopting = false;
-    if (!r.needs()) r.suspect_at = 0;            // whoever needs it has seen the death, too
+    if (!r.needs()) r.suspect_at = r.floor = 0;  // whoever needs it has seen the death, too
+    // Keepers that can see this need hand on what they carry, whatever happens to them.
+    if (r.needs() && r.stake_write != 0 && view_ >= r.stake_write) r.floor = std::max({r.floor, s.kept, r.carried.version});
     if (r.needs() && !r.lvb_dirty) {
         learn_lvb(r, s);
         // Only by a view that was read after the own need was shown: its owner then keeps it until it is adopted. An older
@@ -160,7 +163,7 @@ void LocksCore::keep_lvb(Resource& r, const Scan& s, Instant now) {
         mark(r, Urgency::lazy, now);
     }
     if (r.orphan()) {
-        const bool adopted = s.best.version >= r.carried.version && !s.best_orphan;
+        const bool adopted = s.best.version > 0 && !newer(r.carried, s.best) && !s.best_orphan;     // with the mark, if it has one
         const bool seen = r.flag_write != 0 && view_ >= r.flag_write;
         // Older copies must go first, or one of them would be taken for the newest.
         // A dead node's copy is gone for others only when they have seen its end.

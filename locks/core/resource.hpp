@@ -34,6 +34,7 @@ struct Resource {
     std::uint64_t version_seen = 0;       // newest version that any record showed
     std::uint64_t version_seen_at = 0;    // ordinal of that sight
     std::uint64_t death = 0;              // ordinal of the newest death that may have moved or spoiled the value
+    std::uint64_t floor = 0;              // version that some keeper showed since the own need is known: less than that is a loss
     std::uint64_t suspect_at = 0;         // ordinal of the death of a node that may have been writing; 0 = none
     std::uint64_t unsettled = 0;          // ordinal of the newest death whose heirs have not all published yet; 0 = none
 

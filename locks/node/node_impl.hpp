@@ -19,7 +19,9 @@ struct NodeCore::Impl final : locks::ReplicaSink {
 
     struct OwnFact {
         locks::EntryId entry = locks::no_entry;
-        disk::EvictRecord record;
+        disk::EvictRecord record;          // as published: about `life`, or the answer to a claim in its slot
+        Incarnation life;                  // that ended
+        std::uint64_t last_sequence = 0;   // ... with this
         bool announced = false;            // durable, and membership knows
         std::uint64_t number = 0;          // of the death, in this process
         std::uint64_t death = 0;           // number that the locks know it by, until all live nodes have settled it
@@ -36,7 +38,9 @@ struct NodeCore::Impl final : locks::ReplicaSink {
     void peer_ended(const heartbeat::PeerEvent& event);
     void publish_evict(NodeIndex node, const Incarnation& incarnation, std::uint64_t sequence);
     void log_fact(NodeIndex node, OwnFact& fact);
-    void answer_fact(NodeIndex node, const disk::EvictRecord& asked);
+    void answer_fact(NodeIndex node, const disk::EvictRecord& evicted);
+    void answer_questions();
+    void forget_answer(NodeIndex node);
     void settle_facts();
     void own_transitions();
     void stop_clients();
@@ -44,6 +48,7 @@ struct NodeCore::Impl final : locks::ReplicaSink {
     void deliver();
     void leave_progress();
     bool ready_to_live() const;
+    bool answered(NodeIndex by) const;
 
     // --- node_write.cpp
     void write_if_due(Output& out);
@@ -102,6 +107,7 @@ struct NodeCore::Impl final : locks::ReplicaSink {
     // Facts about deaths: (who says so, about whom).
     std::map<std::pair<NodeIndex, NodeIndex>, disk::EvictRecord> facts;
     std::map<NodeIndex, OwnFact> own_facts;
+    std::map<NodeIndex, std::uint64_t> asked;   // slots that some claim asks about, and its nonce
     std::map<NodeIndex, locks::EntryId> own_fences;
     std::optional<NodeIndex> fence_by;     // somebody asks this life to stop
 

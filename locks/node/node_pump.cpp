@@ -11,6 +11,11 @@ namespace sdlm::node {
 namespace {
 // Whoever is alive and has not answered a death after so many dead times has joined since, or its answer is gone with the need for it.
 constexpr std::int64_t answer_patience = 3;
+
+// An answer to a claim covers all lives before that claim, not the life that came of it.
+bool settles(const disk::EvictRecord& fact, const Incarnation& life) {
+    return fact.settled && (fact.incarnation == life || (fact.incarnation.question() && fact.incarnation.nonce != life.nonce));
+}
 }  // namespace
 
 using heartbeat::EndedBy;
@@ -99,6 +104,7 @@ void NodeCore::Impl::membership_events() {
 }
 
 void NodeCore::Impl::peer_appeared(const PeerEvent& event) {
+    forget_answer(event.node);
     replicas[event.node].reset(event.incarnation, *this);
     synced[event.node] = {};
     appeared_at[event.node] = now;
@@ -116,7 +122,7 @@ void NodeCore::Impl::retract_fact(NodeIndex node, OwnFact& fact) {
 
 void NodeCore::Impl::peer_ended(const PeerEvent& event) {
     locks::Replica& replica = replicas[event.node];
-    const bool exact = event.claim_only || (replica.incarnation() == event.incarnation && !replica.fetching() &&
+    const bool exact = event.claim_only || (!event.damaged && replica.incarnation() == event.incarnation && !replica.fetching() &&
                                             replica.applied_sequence() == event.sequence);
     const bool had_records = locks.records_of(event.node) > 0 || !exact;
     using End = locks::LocksCore::End;
@@ -130,7 +136,7 @@ void NodeCore::Impl::peer_ended(const PeerEvent& event) {
         events.push_back(PeerLeft{event.node});
     } else {
         const auto own = own_facts.find(event.node);
-        const bool mine = own != own_facts.end() && own->second.record.incarnation == event.incarnation;
+        const bool mine = own != own_facts.end() && own->second.life == event.incarnation;
         // Everybody repeats the fact: others wait until all live nodes know of a death and have published what it meant for values.
         OwnFact& fact = own_facts[event.node];
         if (fact.death != 0) locks.death_follows(fact.death, death);
@@ -138,6 +144,8 @@ void NodeCore::Impl::peer_ended(const PeerEvent& event) {
             fact.record = {.incarnation = event.incarnation, .last_sequence = event.sequence};
             fact.announced = true;
         }
+        fact.life = event.incarnation;
+        fact.last_sequence = event.sequence;
         fact.death = fact.number = death;
         fact.since = now;
         fact.claim_only = event.claim_only;
@@ -155,7 +163,7 @@ std::uint64_t NodeCore::Impl::oldest_unanswered(NodeIndex node) const {
     for (const auto& [dead, own] : own_facts) {
         if (dead == node || own.number == 0) continue;
         const auto fact = facts.find({node, dead});
-        const bool settled = fact != facts.end() && fact->second.settled && fact->second.incarnation == own.record.incarnation;
+        const bool settled = fact != facts.end() && settles(fact->second, own.life);
         if (!settled && (oldest == 0 || own.number < oldest)) oldest = own.number;
     }
     return oldest;
@@ -164,6 +172,8 @@ std::uint64_t NodeCore::Impl::oldest_unanswered(NodeIndex node) const {
 void NodeCore::Impl::publish_evict(NodeIndex node, const Incarnation& incarnation, std::uint64_t sequence) {
     OwnFact& fact = own_facts[node];
     fact.record = {.incarnation = incarnation, .last_sequence = sequence};
+    fact.life = incarnation;
+    fact.last_sequence = sequence;
     fact.announced = false;
     log_fact(node, fact);
     write_now = true;
@@ -177,16 +187,46 @@ void NodeCore::Impl::log_fact(NodeIndex node, OwnFact& fact) {
 }
 
 // Somebody evicted a life that this node does not follow, or not any more: nothing changes here, and that is the answer it waits for.
-void NodeCore::Impl::answer_fact(NodeIndex node, const disk::EvictRecord& asked) {
+void NodeCore::Impl::answer_fact(NodeIndex node, const disk::EvictRecord& evicted) {
     if (!live() || node >= synced.size() || own_facts.contains(node)) return;
     const heartbeat::Peer& peer = member.peer(node);
-    if (node != member.node() && peer.followed() && peer.header.incarnation == asked.incarnation) return;
+    if (node != member.node() && peer.followed() && peer.header.incarnation == evicted.incarnation) return;
     OwnFact& fact = own_facts[node];
-    fact.record = {.incarnation = asked.incarnation, .last_sequence = asked.last_sequence};
+    fact.record = {.incarnation = evicted.incarnation, .last_sequence = evicted.last_sequence};
+    fact.life = evicted.incarnation;
+    fact.last_sequence = evicted.last_sequence;
     fact.announced = true;
     fact.since = now;
     fact.settle_due = true;
     write_now = true;
+}
+
+// A claim asks who is alive and has done with all lives before it: of its own slot, and of slots that it could not read. The answer
+// is a fact with the nonce of who asked, once no older life is followed there, and what the end of the last one meant is published.
+void NodeCore::Impl::answer_questions() {
+    for (const auto& [node, nonce] : asked) {
+        const heartbeat::Peer& peer = member.peer(node);
+        const disk::EvictRecord answer{.incarnation = {0, nonce}};
+        if (!live() || node == member.node()) continue;
+        if (peer.followed() && peer.header.incarnation.nonce != nonce) continue;
+        const auto own = own_facts.find(node);
+        if (own != own_facts.end() && (!own->second.record.settled || own->second.record.incarnation == answer.incarnation)) continue;
+        OwnFact& fact = own_facts[node];
+        fact.record = answer;
+        fact.announced = true;
+        if (fact.death == 0) fact.since = now;
+        fact.settle_due = true;
+        write_now = true;
+    }
+    asked.clear();
+}
+
+// The answer was about the lives before this one.
+void NodeCore::Impl::forget_answer(NodeIndex node) {
+    const auto own = own_facts.find(node);
+    if (own == own_facts.end() || !own->second.record.incarnation.question() || own->second.death != 0) return;
+    retract_fact(node, own->second);
+    own_facts.erase(own);
 }
 
 // Called when every changed lock record has been handed to the log, which keeps their order over batches.
@@ -204,7 +244,7 @@ bool NodeCore::Impl::settled_by_all(NodeIndex node, const Incarnation& incarnati
     for (NodeIndex by = 0; by < synced.size(); ++by) {
         if (by == member.node() || by == node || !member.peer(by).alive() || appeared_at[by] > since) continue;
         const auto fact = facts.find({by, node});
-        if (fact == facts.end() || !fact->second.settled || fact->second.incarnation != incarnation) return false;
+        if (fact == facts.end() || !settles(fact->second, incarnation)) return false;
     }
     return true;
 }
@@ -212,7 +252,7 @@ bool NodeCore::Impl::settled_by_all(NodeIndex node, const Incarnation& incarnati
 void NodeCore::Impl::check_settled() {
     for (auto it = own_facts.begin(); it != own_facts.end();) {
         auto& [node, fact] = *it;
-        if (fact.death != 0 && (settled_by_all(node, fact.record.incarnation, fact.since) || now - fact.since > timing.dead() * answer_patience)) {
+        if (fact.death != 0 && (settled_by_all(node, fact.life, fact.since) || now - fact.since > timing.dead() * answer_patience)) {
             locks.death_settled(fact.death);
             fact.death = 0;
         }
@@ -227,23 +267,27 @@ void NodeCore::Impl::check_settled() {
     }
 }
 
+bool NodeCore::Impl::answered(NodeIndex by) const {
+    const auto fact = facts.find({by, member.node()});
+    return fact != facts.end() && fact->second.settled && fact->second.incarnation == Incarnation{0, member.incarnation().nonce};
+}
+
 // All peers are known completely, and every live peer has said that it knows of every death that is still to be seen.
 bool NodeCore::Impl::ready_to_live() const {
     if (last_read < batch.submitted) return false;
-    // Of the life before this one in the own slot as well.
-    const auto before = own_facts.find(member.node());
-    bool acknowledged = before == own_facts.end() || before->second.claim_only ||
-                        settled_by_all(member.node(), before->second.record.incarnation, never);
+    bool acknowledged = true;
     for (NodeIndex node = 0; node < synced.size(); ++node) {
         if (node == member.node()) continue;
+        if (member.unreadable_past(node)) acknowledged = acknowledged && settled_by_all(node, Incarnation{}, never);
         const heartbeat::Peer& peer = member.peer(node);
         if (peer.damaged && !peer.ignored && !peer.followed()) return false;
         if (peer.alive() && replicas[node].applied_sequence() == 0) return false;
-        // Somebody dead whom nobody has evicted yet may carry values that were outdated before: wait for a sign of life, or its end.
-        if (peer.alive() && peer.changes == 0) return false;
+        // Somebody dead whom nobody has evicted yet may carry values that were outdated before, and a late write of it is no sign of
+        // life: wait for the answer to this claim, which also says that all lives before it are settled there, or for its end.
+        if (peer.alive() && !answered(node)) return false;
         if (!peer.known || peer.ended != EndedBy::evicted) continue;
         const auto own = own_facts.find(node);
-        if (own != own_facts.end() && own->second.claim_only && own->second.record.incarnation == peer.header.incarnation) continue;
+        if (own != own_facts.end() && own->second.claim_only && own->second.life == peer.header.incarnation) continue;
         acknowledged = acknowledged && settled_by_all(node, peer.header.incarnation, never);
     }
     return acknowledged || (joining_since != never && now - joining_since > timing.dead() * answer_patience);

@@ -110,6 +110,7 @@ void NodeCore::Impl::slots_done(std::span<const std::byte> bytes) {
     }
     membership_events();
     if (ended()) return;
+    answer_questions();
     // A failed write may land late, over the flags of a newer one; a read counts when that cannot happen after it any more.
     const bool own_good = (!live() || member.own_slot_good()) && slots_read.submitted >= settled_after;
     for (NodeIndex node = 0; node < geometry.slot_count; ++node) {
@@ -136,7 +137,9 @@ void NodeCore::Impl::learn_facts(NodeIndex node, std::span<const std::byte> bloc
     if (!disk::decode_slot_records(block, superblock.geometry.slot_offset(node), scratch)) return;
     for (const disk::Record& record : scratch) {
         const auto* evict = std::get_if<disk::EvictEntry>(&record);
-        if (evict != nullptr && !evict->evict.retracted)
+        if (evict == nullptr || evict->evict.retracted || evict->node >= synced.size()) continue;
+        if (evict->evict.incarnation.question()) asked[evict->node] = evict->evict.incarnation.nonce;
+        else
             member.fact(node, evict->node, evict->evict.incarnation, evict->evict.last_sequence);
     }
 }
@@ -231,6 +234,7 @@ void NodeCore::Impl::apply(NodeIndex node, std::uint32_t stamp, const disk::Reco
         if (evict->evict.retracted) facts.erase({node, evict->node});
         else facts[{node, evict->node}] = evict->evict;
         if (evict->evict.retracted) return;
+        if (evict->evict.incarnation.question()) return;     // an answer, to somebody
         member.fact(node, evict->node, evict->evict.incarnation, evict->evict.last_sequence);
         answer_fact(evict->node, evict->evict);
     } else if (const auto* fence = std::get_if<disk::FenceEntry>(&record)) {

@@ -74,16 +74,23 @@ void NodeCore::Impl::submit_batch(Output& out) {
 }
 
 // A claim and a slot that was left still say which deaths their node knew of: whoever joins meanwhile could otherwise count the
-// records of a node that the leaver has already evicted, and that its last decisions left out.
+// records of a node that the leaver has already evicted, and that its last decisions left out. A claim also asks everybody who is
+// alive about its own slot and about those that it could not read (a fact about no life).
 std::uint16_t NodeCore::Impl::encode_facts(std::vector<std::byte>& out) const {
     std::array<std::byte, disk::record_bytes_max> buffer;
     std::uint16_t count = 0;
-    for (const auto& [node, fact] : own_facts) {
-        const std::size_t bytes = disk::encode(disk::Record(disk::EvictEntry{node, fact.record}), buffer, 0);
-        if (out.size() + bytes > disk::inline_capacity(superblock.geometry.block_bytes)) break;
+    const auto add = [&](NodeIndex node, const disk::EvictRecord& record) {
+        const std::size_t bytes = disk::encode(disk::Record(disk::EvictEntry{node, record}), buffer, 0);
+        if (out.size() + bytes > disk::inline_capacity(superblock.geometry.block_bytes)) return;
         out.insert(out.end(), buffer.begin(), buffer.begin() + static_cast<std::ptrdiff_t>(bytes));
         ++count;
+    };
+    if (member.own() == Own::claiming) {
+        for (NodeIndex node = 0; node < synced.size(); ++node)
+            if (node == member.node() || member.unreadable_past(node)) add(node, {.incarnation = {0, member.incarnation().nonce}});
     }
+    for (const auto& [node, fact] : own_facts)
+        if (!fact.life.none()) add(node, {.incarnation = fact.life, .last_sequence = fact.last_sequence});
     return count;
 }
 
