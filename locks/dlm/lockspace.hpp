@@ -8,7 +8,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <optional>
 #include <span>
@@ -144,13 +143,11 @@ struct LockspaceCounts {
     std::size_t owners = 0, locks = 0, orphans = 0, resources = 0, idle_resources = 0, waiting = 0;
 };
 
-struct Lock;
-struct Resource;
-
 class Lockspace final : public locks::LockEvents {
 public:
-    // `node_id`: what libdlm programs know this node by. Call join() before anything else.
-    Lockspace(locks::LockPort& port, std::string name, std::uint32_t node_id);
+    // `node_id`: what libdlm programs know this node by. `patience`: how long a NOQUEUE operation may wait behind another
+    // local one whose answer from the other nodes is still open (two heartbeats). Call join() before anything else.
+    Lockspace(locks::LockPort& port, std::string name, std::uint32_t node_id, Duration patience = milliseconds(1000));
     ~Lockspace() override;
     Lockspace(const Lockspace&) = delete;
     Lockspace& operator=(const Lockspace&) = delete;
@@ -200,8 +197,8 @@ public:
     void blocked(locks::Handle handle, Mode mode) override;
     void lease_lost() override;
 
-private:
     struct Impl;
+private:
     std::unique_ptr<Impl> impl_;
 };
 
