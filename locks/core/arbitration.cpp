@@ -212,6 +212,7 @@ void LocksCore::set_phase(Resource& r, Phase phase, Instant now) {
 
 void LocksCore::grant(Resource& r, const Scan& s, Instant now, bool cached) {
     const Mode target = r.target();
+    learn_lvb(r, s);
     if (!cached) {
         // `held` above `target` may be cached; anything else idle was not arbitrated together with it.
         if (!covers(r.held, target)) set_held(r, target);
@@ -227,7 +228,6 @@ void LocksCore::grant(Resource& r, const Scan& s, Instant now, bool cached) {
     SDLM_ASSERT(covers(r.held, target));
     const Mode wanted = r.demand.want->mode;
     r.demand.want.reset();
-    learn_lvb(r, s);
     if (!cached && r.lvb.version < r.floor) {
         r.lvb.valid = false;             // deaths that overlapped have lost what was seen before
         r.lvb.version = r.floor;

@@ -120,8 +120,8 @@ void LocksCore::death_settled(std::uint64_t death) {
 void LocksCore::learn_lvb(Resource& r, const Scan& s) {
     if (r.lvb_dirty) return;
     Lvb best = newer(s.best, r.carried) ? s.best : r.carried;
-    // What a lock in use has seen never goes back: whoever else let go of it, and while a replica is being read anew.
-    if (r.demand.used != Mode::NL && newer(r.lvb, best)) best = r.lvb;
+    // What was seen under a mode that is still held never goes back: whoever else let go of it, and while a replica is being read anew.
+    if (r.held != Mode::NL && newer(r.lvb, best)) best = r.lvb;
     if (r.suspect_at > r.version_seen_at) {
         // The last writer died: nobody knows its value. Version 1 carries the mark where nothing was written before.
         best.valid = false;

@@ -107,7 +107,7 @@ struct NodeCore::Impl final : locks::ReplicaSink {
     // Facts about deaths: (who says so, about whom).
     std::map<std::pair<NodeIndex, NodeIndex>, disk::EvictRecord> facts;
     std::map<NodeIndex, OwnFact> own_facts;
-    std::map<NodeIndex, std::uint64_t> asked;   // slots that some claim asks about, and its nonce
+    std::set<std::pair<NodeIndex, NodeIndex>> asked;   // slots that claims ask about, and the slots of these claims
     std::map<NodeIndex, locks::EntryId> own_fences;
     std::optional<NodeIndex> fence_by;     // somebody asks this life to stop
 

@@ -204,13 +204,19 @@ void NodeCore::Impl::answer_fact(NodeIndex node, const disk::EvictRecord& evicte
 // A claim asks who is alive and has done with all lives before it: of its own slot, and of slots that it could not read. The answer
 // is a fact with the nonce of who asked, once no older life is followed there, and what the end of the last one meant is published.
 void NodeCore::Impl::answer_questions() {
-    for (const auto& [node, nonce] : asked) {
+    for (const auto& [node, by] : asked) {
         const heartbeat::Peer& peer = member.peer(node);
-        const disk::EvictRecord answer{.incarnation = {0, nonce}};
-        if (!live() || node == member.node()) continue;
-        if (peer.followed() && peer.header.incarnation.nonce != nonce) continue;
+        const heartbeat::Peer& asker = member.peer(by);
+        if (!live() || node == member.node() || !asker.followed() || asker.header.state != disk::SlotState::claiming) continue;
+        if (node != by && peer.followed()) continue;
+        const disk::EvictRecord answer{.incarnation = {0, asker.header.incarnation.nonce}};
         const auto own = own_facts.find(node);
-        if (own != own_facts.end() && (!own->second.record.settled || own->second.record.incarnation == answer.incarnation)) continue;
+        if (own != own_facts.end()) {
+            const disk::EvictRecord& said = own->second.record;
+            if (!said.settled) continue;
+            // About another slot any claim's answer will do; about its own, it proves that this node has seen the claim.
+            if (said.incarnation == answer.incarnation || (node != by && said.incarnation.question())) continue;
+        }
         OwnFact& fact = own_facts[node];
         fact.record = answer;
         fact.announced = true;

@@ -138,7 +138,7 @@ void NodeCore::Impl::learn_facts(NodeIndex node, std::span<const std::byte> bloc
     for (const disk::Record& record : scratch) {
         const auto* evict = std::get_if<disk::EvictEntry>(&record);
         if (evict == nullptr || evict->evict.retracted || evict->node >= synced.size()) continue;
-        if (evict->evict.incarnation.question()) asked[evict->node] = evict->evict.incarnation.nonce;
+        if (evict->evict.incarnation.question()) asked.emplace(evict->node, node);
         else
             member.fact(node, evict->node, evict->evict.incarnation, evict->evict.last_sequence);
     }
