@@ -28,6 +28,9 @@ struct DaemonStatus {
     std::string version;
     std::uint32_t pid = 0;
     std::vector<std::string> mounts;        // directories of mounted dlmfs
+    std::size_t lockspaces = 0;             // of libdlm programs on this node
+    std::size_t handles = 0;                // open by programs
+    std::size_t client_locks = 0;           // of programs, orphans included
     std::string problem;                    // why the node is lost or failed, else empty
 };
 

@@ -114,6 +114,7 @@ json to_json(const DaemonStatus& s) {
     out["pid"] = s.pid;
     out["version"] = escaped(s.version);
     out["mounts"] = std::move(mounts);
+    out["libdlm"] = {{"lockspaces", s.lockspaces}, {"handles", s.handles}, {"locks", s.client_locks}};
     out["problem"] = escaped(s.problem);
     out["timing"] = to_json(s.timing);
     out["volume"] = {{"uuid", to_string(s.superblock.uuid)}, {"label", escaped(s.superblock.label)},

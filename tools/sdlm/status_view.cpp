@@ -33,6 +33,11 @@ void print_heading(std::ostream& out, const json& s) {
     out << "last I/O: write " << duration_text(s.at("write_latency_us").get<std::int64_t>()) << ", read "
         << duration_text(s.at("read_latency_us").get<std::int64_t>()) << "; journal " << s.at("ring_used") << " of "
         << s.at("ring_pages") << " pages used\n";
+    if (s.contains("libdlm") && s.at("libdlm").at("lockspaces") != 0) {
+        const json& libdlm = s.at("libdlm");
+        out << "libdlm:   " << libdlm.at("lockspaces") << " lockspaces, " << libdlm.at("handles") << " open handles, "
+            << libdlm.at("locks") << " locks\n";
+    }
     for (const json& mount : s.at("mounts")) out << "mounted:  " << mount.get<std::string>() << '\n';
 }
 

@@ -99,6 +99,9 @@ Result<void> Daemon::open(std::string& message) {
     }
     runtime_ = std::make_unique<NodeRuntime>(*reactor_, device_, superblock_, timing_, identity(),
                                              [this](const node::NodeEvent& event) { happened(event); });
+    auto clients = ClientService::open(*reactor_, runtime_->locks(), files_.directory(), message);
+    if (!clients) return clients.error();
+    clients_ = std::move(*clients);
     auto control = ControlServer::open(*reactor_, files_.directory() + "/" + control_socket_name, *this, message);
     if (!control) return control.error();
     control_ = std::move(*control);
@@ -145,11 +148,15 @@ int Daemon::run() {
     reactor_->set_round_end([this] { return round_end(); });
     reactor_->run();
     drop_mounts();
+    clients_->leave();
     return exit_code_;
 }
 
 Instant Daemon::round_end() {
-    const Instant wake = earlier(runtime_->pump(), notifier_.keep_alive(reactor_->now()));
+    clients_->before_pump(reactor_->now());
+    const Instant pumped = runtime_->pump();
+    const Instant wake = earlier(earlier(pumped, clients_->after_pump(reactor_->now())),
+                                 notifier_.keep_alive(reactor_->now()));
     if (state_ == State::leaving && disk::boottime_now() >= leave_bound_) {
         const std::string bound = std::to_string((timing_.lease + timing_.stop()).ms());
         log(LogLevel::error, "could not leave within " + bound + " ms: " + options_.device +
@@ -180,6 +187,7 @@ void Daemon::begin_leave(int exit_code) {
     set_state(State::leaving);
     leave_bound_ = disk::boottime_now() + timing_.lease + timing_.stop();
     drop_mounts();
+    clients_->leave();
     runtime_->leave();
 }
 
@@ -215,7 +223,7 @@ void Daemon::unmounted(const std::string& directory) {
 void Daemon::released() {
     if (state_ == State::lost && mounts_.empty() && options_.on_lease_loss == OnLeaseLoss::stay_while_mounted)
         return finish(1);
-    if (!references_.empty()) return;
+    if (!references_.empty() || clients_->counts().lockspaces > 0) return;
     log(LogLevel::info, "the last reference is gone");
     begin_leave(0);
 }
@@ -227,6 +235,7 @@ void Daemon::happened(const node::NodeEvent& event) {
 void Daemon::on(const node::Joined& event) {
     if (state_ != State::joining) return;
     set_state(State::live);
+    clients_->live(event.node);
     if (auto set = files_.set("node", std::to_string(event.node)); !set)
         log(LogLevel::warning, files_.directory() + "/node: " + describe(set.error()));
     log(LogLevel::notice, "live as " + node_text(event.node) + ", generation " +
@@ -263,6 +272,7 @@ void Daemon::on(const node::LeaseLost& event) {
     files_.keep_state();
     exit_code_ = 1;
     for (auto& [directory, dlmfs] : mounts_) dlmfs->lease_lost();
+    clients_->lost();
     const bool stay = options_.on_lease_loss == OnLeaseLoss::stay ||
                       (options_.on_lease_loss == OnLeaseLoss::stay_while_mounted && !mounts_.empty());
     if (was_leaving || !stay) return finish(1);

@@ -13,6 +13,7 @@
 #include "fs/dlmfs.hpp"
 #include "tools/common/unique_fd.hpp"
 #include "tools/control/control_server.hpp"
+#include "tools/sdlmd/client_service.hpp"
 #include "tools/sdlmd/node_runtime.hpp"
 #include "tools/sdlmd/run_files.hpp"
 #include "tools/sdlmd/service_notifier.hpp"
@@ -95,6 +96,7 @@ private:
     // Destroyed from the bottom up: mounts leave the port before the runtime goes, all before the reactor.
     std::unique_ptr<disk::Reactor> reactor_;
     std::unique_ptr<NodeRuntime> runtime_;
+    std::unique_ptr<ClientService> clients_;
     std::unique_ptr<ControlServer> control_;
     std::map<std::string, std::unique_ptr<fs::Dlmfs>> mounts_;
     References references_;

@@ -43,6 +43,10 @@ DaemonStatus Daemon::status() {
     status.pid = static_cast<std::uint32_t>(::getpid());
     for (const auto& [directory, dlmfs] : mounts_) status.mounts.push_back(directory);
     status.problem = problem_;
+    const ClientCounts clients = clients_->counts();
+    status.lockspaces = clients.lockspaces;
+    status.handles = clients.handles;
+    status.client_locks = clients.locks;
     return status;
 }
 
@@ -64,6 +68,9 @@ Problem Daemon::fence(NodeIndex node) {
 Problem Daemon::stop(const StopRequest& request) {
     if (!request.force && !references_.empty())
         return "the daemon is in use by " + names_of(references_) + "; end those first, or force the stop";
+    if (const ClientCounts clients = clients_->counts(); !request.force && clients.handles + clients.locks > 0)
+        return "the daemon is in use by programs: " + std::to_string(clients.handles) + " open libdlm handles, " +
+               std::to_string(clients.locks) + " locks; end those first, or force the stop";
     log(LogLevel::notice, "asked to stop");
     begin_leave(0);
     return std::nullopt;

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// One lockspace of this node: its socket file, whose mode says who may open it, and the owners that have it open.
+#pragma once
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "disk/io/reactor.hpp"
+#include "tools/sdlmd/client_owner.hpp"
+
+namespace sdlm::tools {
+
+inline constexpr std::size_t owners_max = 16384;                   // of one lockspace
+inline constexpr std::size_t owners_of_user_max = 1024;            // of one user other than root
+inline constexpr unsigned packets_per_round = 256;                 // taken from one owner
+
+class ClientLockspace {
+public:
+    // `batch` and `reactor` outlive it. A positive errno on failure; `mode` 0 stands for 0660.
+    static int open(disk::Reactor& reactor, locks::LockPort& port, PacketBatch& batch, const std::string& directory,
+                    const std::string& name, std::uint32_t mode, std::uint32_t node_id,
+                    std::unique_ptr<ClientLockspace>& out);
+    ~ClientLockspace();                                            // disconnects everybody, leaves
+    ClientLockspace(const ClientLockspace&) = delete;
+    ClientLockspace& operator=(const ClientLockspace&) = delete;
+
+    dlm::Lockspace& locks() { return locks_; }
+    std::size_t owners() const { return owners_.size(); }
+    int set_mode(std::uint32_t mode) const;
+    // If every copy of the owner's sockets is closed, its end takes effect now.
+    bool settle(std::uint64_t token);
+    // Hands out what the locks have to say and sends what clients can take.
+    enum class Flushed : std::uint8_t { all, with_ends };          // with_ends: demands have changed
+    Flushed flush();
+    // After the lease: the last callbacks, then the end of every connection.
+    void disconnect_all();
+
+    std::uint32_t creates = 1;                                     // create calls minus release calls
+
+private:
+    struct Arrival {                                               // connected, has not said Hello
+        UniqueFd fd;
+        ucred peer{};
+    };
+
+    ClientLockspace(disk::Reactor& reactor, locks::LockPort& port, PacketBatch& batch, const std::string& directory,
+                    const std::string& name, std::uint32_t node_id);
+    int listen(std::uint32_t mode);
+    void accept_some();
+    bool may_come(const ucred& peer) const;
+    void greet(int fd);
+    int welcome(Arrival arrival);
+    void requests_ready(dlm::OwnerId id);
+    void callbacks_ready(dlm::OwnerId id, std::uint32_t revents);
+    void flush_once();
+    void flush(dlm::OwnerId id);
+    void drain_and_end(dlm::OwnerId id);
+    void mark(dlm::OwnerId id);
+    void end(dlm::OwnerId id);
+
+    disk::Reactor& reactor_;
+    PacketBatch& batch_;
+    const std::string path_;
+    UniqueFd listener_, spare_;
+    bool joined_ = false;
+    dlm::Lockspace locks_;
+    std::map<int, Arrival> arrivals_;
+    std::vector<std::unique_ptr<ClientOwner>> owner_of_id_;        // ids are small
+    std::map<std::uint64_t, dlm::OwnerId> owners_;                 // by token
+    std::vector<dlm::OwnerId> marked_;                             // have something to send, perhaps
+    std::map<uid_t, std::size_t> owners_of_user_;
+};
+
+}  // namespace sdlm::tools
