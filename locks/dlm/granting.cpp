@@ -18,6 +18,8 @@ std::int8_t level(Mode m) { return static_cast<std::int8_t>(m); }
 }  // namespace
 
 bool Impl::in_order(const Resource& r, const Lock& l, When when) const {
+    // Found to be its turn by a scan: whoever came to the head of the queue since then does not change that.
+    if (when == When::queued && is_due(r, l) && still_open(l)) return true;
     if (l.has_granted) {
         if (when == When::arrival) return !l.has(lkf::quecvt) || r.converting.empty();
         return l.has(lkf::noorder) || r.converting.first() == &l;
@@ -99,16 +101,16 @@ void Impl::decide(Resource& r, Lock& l) {
         if (l.undecided || l.has(lkf::noqueue) || overtakes || (v == Verdict::ask && other_mode(l) != l.wanted))
             return defer(r, l);
         if (v == Verdict::behind) r.scan_owed = true;
-        return enqueue(r, l);
+        return enqueue(r, l, v);
     }
     if (converts && !l.has(lkf::noqueue) && deadlock(r, l, When::arrival)) {
         if (l.has(lkf::convdeadlk)) return demote(r, l);
         if (!l.has(lkf::nodlckwt)) return fail(r, l, EDEADLK);
-        return enqueue(r, l);
+        return enqueue(r, l, v);
     }
     if (decide_other(r, l)) return;
     if (l.has(lkf::noqueue)) return fail(r, l, EAGAIN);
-    enqueue(r, l);
+    enqueue(r, l, v);
 }
 
 // ALTPR, ALTCW. True: granted so, or the nodes are to be asked.
@@ -142,12 +144,13 @@ void Impl::undefer(Resource& r, Lock& l) {
     set_patience(l, never);
 }
 
-void Impl::enqueue(Resource& r, Lock& l) {
+void Impl::enqueue(Resource& r, Lock& l, Verdict v) {
     undefer(r, l);
     l.node_granted = false;
     const bool converts = l.has_granted;
     unplace(r, l);
     place(r, l, converts ? Place::converting : Place::waiting);
+    if (v == Verdict::ask || v == Verdict::held_back) r.due.push_back(&l);
     tell_queue(r.granted, l);
 }
 
@@ -170,7 +173,8 @@ void Impl::demote(Resource& r, Lock& l) {
     r.count_mode(l.granted);
     l.sb_flags |= sbf::demoted;
     scan_converting(r);
-    if (verdict(r, l, l.wanted, When::arrival) != Verdict::yes) return enqueue(r, l);
+    const Verdict v = verdict(r, l, l.wanted, When::arrival);
+    if (v != Verdict::yes) return enqueue(r, l, v);
     grant(r, l, l.wanted);
     scan(r);
 }
@@ -189,14 +193,37 @@ void Impl::unplace(Resource& r, Lock& l) {
     l.place = Place::none;
 }
 
+// The scan has met one that would be granted by now if the nodes had said yes. Not for ever, though: it may wait for them long.
+bool Impl::after_due(Resource& r, Lock& l, Mode mode) {
+    const bool after = std::any_of(r.due.begin(), r.due.end(), [&](const Lock* d) {
+        return d != &l && conflicts(mode, asked_mode(*d)) && still_open(*d);
+    });
+    if (!after) return false;
+    r.scan_owed = true;
+    set_patience(l, now + patience);
+    return true;
+}
+
+void Impl::make_due(Resource& r, Lock& l) {
+    if (!is_due(r, l)) r.due.push_back(&l);
+}
+
+bool Impl::is_due(const Resource& r, const Lock& l) const {
+    return !r.due.empty() && std::find(r.due.begin(), r.due.end(), &l) != r.due.end();
+}
+
 bool Impl::try_queued(Resource& r, Lock& l) {
+    l.due_other = false;
     const Verdict v = verdict(r, l, l.wanted, When::queued);
-    if (v == Verdict::yes) {
+    if (v == Verdict::yes && !after_due(r, l, l.wanted)) {
         grant(r, l, l.wanted);
         return true;
     }
+    if (v == Verdict::yes || (v == Verdict::ask && after_due(r, l, l.wanted))) return false;
+    if (v == Verdict::held_back) make_due(r, l);
     if (v == Verdict::ask) {
         r.scan_owed = true;
+        make_due(r, l);
         if (!l.node_refused) return false;
     }
     if (l.has_granted && deadlock(r, l, When::queued)) {
@@ -204,7 +231,14 @@ bool Impl::try_queued(Resource& r, Lock& l) {
         return false;
     }
     const Mode other = other_mode(l);
-    if (other == l.wanted || verdict(r, l, other, When::queued) != Verdict::yes) return false;
+    const Verdict w = other != l.wanted ? verdict(r, l, other, When::queued) : Verdict::no;
+    if ((w != Verdict::yes && w != Verdict::ask) || after_due(r, l, other)) return false;
+    if (w == Verdict::ask) {
+        r.scan_owed = true;
+        l.due_other = v != Verdict::ask;
+        make_due(r, l);
+        return false;
+    }
     l.sb_flags |= sbf::altmode;
     grant(r, l, other);
     return true;
@@ -227,6 +261,8 @@ void Impl::scan_waiting(Resource& r) {
 
 void Impl::scan(Resource& r) {
     r.scan_owed = false;
+    // Keeps those that nothing local has got in the way of.
+    std::erase_if(r.due, [this, &r](const Lock* l) { return verdict(r, *l, asked_mode(*l), When::queued) == Verdict::no; });
     if (!r.converting.empty()) scan_converting(r);
     if (!r.waiting.empty()) scan_waiting(r);
     if (r.converting.empty() && r.waiting.empty() && r.mark == Mode::NL) return;

@@ -163,6 +163,7 @@ void Impl::retire(Resource& r) {
     SDLM_ASSERT(r.undecided.empty());
     r.asking = r.reserve = nullptr;
     r.scan_owed = false;
+    r.due.clear();
     const locks::Lvb& lvb = port.lvb(r.handle);
     if (lvb.version > 0 || !lvb.valid) return drop_resource(r);
     if (!r.idle) link_idle(r);
@@ -215,7 +216,8 @@ void Impl::expire() {
             continue;
         }
         // It has waited long enough for the answer to another operation: take that as refused.
-        if (verdict(r, l, l.wanted, When::arrival) == Verdict::behind) l.node_refused = l.node_refused_alt = true;
+        if (!l.undecided) scan(r);
+        else if (verdict(r, l, l.wanted, When::arrival) == Verdict::behind) l.node_refused = l.node_refused_alt = true;
         settle(r);
     }
 }

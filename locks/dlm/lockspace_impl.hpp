@@ -91,13 +91,16 @@ struct Lockspace::Impl {
     bool decide_other(Resource& r, Lock& l);
     void defer(Resource& r, Lock& l);
     void undefer(Resource& r, Lock& l);
-    void enqueue(Resource& r, Lock& l);
+    void enqueue(Resource& r, Lock& l, Verdict v);
     void fail(Resource& r, Lock& l, std::int32_t status);
     void demote(Resource& r, Lock& l);
     void grant(Resource& r, Lock& l, Mode mode);
     void place(Resource& r, Lock& l, Place where);
     void unplace(Resource& r, Lock& l);
     bool try_queued(Resource& r, Lock& l);
+    bool is_due(const Resource& r, const Lock& l) const;
+    void make_due(Resource& r, Lock& l);
+    bool after_due(Resource& r, Lock& l, Mode mode);
     void scan_converting(Resource& r);
     void scan_waiting(Resource& r);
     void scan(Resource& r);                  // after a release

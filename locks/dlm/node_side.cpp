@@ -30,6 +30,7 @@ bool Impl::worth_asking(const Resource& r, const Lock& l, Mode mode) const {
 }
 
 Mode Impl::asked_mode(const Lock& l) const {
+    if (l.due_other) return other_mode(l);
     if (!l.undecided || other_mode(l) == l.wanted) return l.wanted;
     const bool conflict = conflicts_with_any(l.wanted, l.resource->modes_without(l));
     return l.node_refused || conflict ? other_mode(l) : l.wanted;
@@ -39,29 +40,26 @@ Mode Impl::asked_mode(const Lock& l) const {
 // learn of it and it gets its place among theirs (a guess).
 Lock* Impl::candidate(Resource& r, bool& guess) {
     guess = false;
-    Lock* head = !r.converting.empty() ? r.converting.first() : r.waiting.first();
-    bool head_ready = false;
-    if (head != nullptr) {
-        const Verdict v = verdict(r, *head, head->wanted, When::queued);
-        head_ready = (v == Verdict::ask || v == Verdict::held_back) && worth_asking(r, *head, head->wanted);
-    }
+    const auto ready = [this, &r](const Lock& l, When when) {
+        const Verdict v = verdict(r, l, asked_mode(l), when);
+        return (v == Verdict::ask || v == Verdict::held_back) && worth_asking(r, l, asked_mode(l));
+    };
+    const auto due = std::find_if(r.due.begin(), r.due.end(), [&](const Lock* d) { return ready(*d, When::queued); });
     for (Lock* u : r.undecided) {
-        if (head_ready && head->sequence < u->sequence && still_open(*head)) return head;
-        const Mode mode = asked_mode(*u);
-        const Verdict v = verdict(r, *u, mode, When::arrival);
-        if ((v == Verdict::ask || v == Verdict::held_back) && worth_asking(r, *u, mode)) return u;
+        if (due != r.due.end() && (*due)->sequence < u->sequence && still_open(**due)) return *due;
+        if (ready(*u, When::arrival)) return u;
     }
-    if (head_ready) return head;
+    if (due != r.due.end()) return *due;
     guess = true;
     if (r.asking != nullptr) return r.asking;
-    if (head != nullptr && r.reserve == nullptr && worth_asking(r, *head, head->wanted)) return head;
-    return nullptr;
+    Lock* head = !r.converting.empty() ? r.converting.first() : r.waiting.first();
+    return head != nullptr && r.reserve == nullptr && worth_asking(r, *head, head->wanted) ? head : nullptr;
 }
 
 void Impl::choose(Resource& r) {
     if (r.asking != nullptr) {
         if (r.asking->undecided) return;
-        r.guess = verdict(r, *r.asking, r.asking->wanted, When::queued) == Verdict::no;
+        r.guess = verdict(r, *r.asking, asked_mode(*r.asking), When::queued) == Verdict::no;
         if (!r.guess) {
             // It has waited long for other nodes. Whoever may overtake it gets one quick answer.
             const auto over = std::find_if(r.undecided.begin(), r.undecided.end(), [this, &r](const Lock* u) {
@@ -106,7 +104,8 @@ void Impl::node_granted(Resource& r) {
             decide(r, *l);
             if (r.scan_owed) scan(r);
         } else {
-            scan(r);
+            const bool was_due = is_due(r, *l);
+            if (was_due || r.scan_owed) scan(r);
             // A local lock is in its way. The node keeps the mode: it is this request's turn.
             if (l->busy && covers(port.held(r.handle), l->wanted)) r.reserve = l;
         }

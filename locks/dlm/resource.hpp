@@ -29,6 +29,7 @@ struct Lock {
     bool node_refused = false;            // the nodes said no to `wanted`; ... to the other mode of ALTPR, ALTCW
     bool node_refused_alt = false;
     bool node_granted = false;            // the nodes said yes: not held back by those who wait there
+    bool due_other = false;               // queued: the other mode of ALTPR, ALTCW is what could be granted
     bool no_convert = false;              // NODLCKWT: stands in the line of other nodes like a new request
     std::uint8_t sb_flags = 0;
     std::int8_t told = -1;                // highest mode that a blocking notice was made for since the last grant; -1: none
@@ -110,6 +111,7 @@ struct Resource {
     Lock* asking = nullptr;               // whose want the node has
     bool guess = false;                   // ... although a local lock is in its way, too
     Lock* reserve = nullptr;              // queued; the nodes have granted it, a local lock is in its way
+    std::vector<Lock*> due;               // queued; by the last scan only the nodes' word was missing
     bool scan_owed = false;               // what was found or queued meanwhile depends on the nodes' answer
     bool stated_valid = false;
     locks::Demand stated;

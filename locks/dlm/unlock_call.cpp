@@ -73,10 +73,12 @@ void Impl::withdraw(Lock& l) {
     if (l.place == Place::waiting) unplace(r, l);
     if (r.asking == &l) r.asking = nullptr;
     if (r.reserve == &l) r.reserve = nullptr;
+    if (!r.due.empty()) std::erase(r.due, &l);
     l.busy = false;
-    l.node_refused = l.node_refused_alt = l.node_granted = l.no_convert = false;
+    l.node_refused = l.node_refused_alt = l.node_granted = l.no_convert = l.due_other = false;
     l.since = now;
     set_timeout(l, never);
+    set_patience(l, never);
 }
 
 void Impl::remove(Lock& l) {
