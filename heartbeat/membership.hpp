@@ -110,8 +110,8 @@ public:
     void fact(NodeIndex by, NodeIndex node, const Incarnation& incarnation, std::uint64_t sequence);
 
     const Peer& peer(NodeIndex node) const { return peers_[node]; }
-    // Somebody unknown may have lived in `node`'s slot: it was unreadable for so long that it counts for nothing.
-    bool unreadable_past(NodeIndex node) const { return node == node_ ? unreadable_before_ : peers_[node].ignored; }
+    // Somebody unknown may have lived in `node`'s slot: it was unreadable, with nobody followed there, at some time since start().
+    bool unreadable_past(NodeIndex node) const { return unreadable_[node]; }
     std::vector<PeerEvent>& events() { return events_; }
     const std::string& reason() const { return reason_; }      // of lost or failed
     const Error& error() const { return error_; }
@@ -142,7 +142,6 @@ private:
     Own own_ = Own::idle;
     NodeIndex node_ = no_node;
     Incarnation incarnation_;
-    bool unreadable_before_ = false;           // the own slot, when it was claimed
     disk::SlotHeader previous_;
     disk::PreviousEnd previous_end_ = disk::PreviousEnd::none;
     std::uint64_t sequence_ = 0;               // of the last submitted write
@@ -161,6 +160,7 @@ private:
     Instant chosen_since_;
     std::uint64_t reads_ = 0;
     std::vector<Peer> peers_;
+    std::vector<bool> unreadable_;             // per node, see unreadable_past()
     std::vector<PeerEvent> events_;
     std::vector<std::string> warnings_;
     std::string reason_;

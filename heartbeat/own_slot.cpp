@@ -93,7 +93,6 @@ void Membership::choose(Instant submitted, Instant completed) {
 
 void Membership::begin_claim(NodeIndex node, Instant submitted) {
     Peer& peer = peers_[node];
-    unreadable_before_ = peer.damaged;
     previous_ = peer.known ? peer.header : disk::SlotHeader{};
     previous_end_ = peer.known ? end_of(peer) : PreviousEnd::none;
     if (peer.known && peer.ended == EndedBy::none) end(node, EndedBy::replaced, peer.header.sequence);

@@ -76,7 +76,8 @@ static_assert(offsetof(Superblock, label) == 0x060);
 static_assert(offsetof(Superblock, reserved) == 0x080);
 
 inline constexpr std::uint16_t slot_complete = 0x0001;
-inline constexpr std::uint16_t slot_flags_known = slot_complete;
+inline constexpr std::uint16_t slot_unsettled = 0x0002;
+inline constexpr std::uint16_t slot_flags_known = slot_complete | slot_unsettled;
 
 struct SlotHeader {                      // owner: the node that has claimed the slot (and a claimer, while it claims)
     /*0x000*/ BlockHead head;
@@ -184,7 +185,10 @@ inline constexpr std::uint16_t lock_lvb_valid = 0x0020;
 inline constexpr std::uint16_t lock_has_answered = 0x0040;
 inline constexpr std::uint16_t lock_has_tag = 0x0080;
 inline constexpr std::uint16_t lock_has_lvb = 0x0100;
-inline constexpr std::uint16_t lock_flags_known = 0x01ff;
+inline constexpr std::uint16_t lock_waits_shift = 9;          // 3 bits: number of tags in `waits_for`
+inline constexpr std::uint16_t lock_waits_mask = 0x0e00;
+inline constexpr std::uint16_t lock_spared = 0x1000;
+inline constexpr std::uint16_t lock_flags_known = 0x1fff;
 // Flags of the other kinds: retracted (evict, fence) or left (member); settled (evict only).
 inline constexpr std::uint16_t fact_removed = 0x0001;
 inline constexpr std::uint16_t fact_settled = 0x0002;
@@ -232,7 +236,7 @@ inline constexpr std::size_t fence_body_bytes = offsetof(EvictBody, last_sequenc
 
 constexpr std::size_t padded(std::size_t bytes) { return (bytes + 7) & ~std::size_t{7}; }
 inline constexpr std::size_t lock_record_bytes_max =
-    sizeof(RecordHead) + 8 + 8 + sizeof(LvbHead) + padded(limits::lvb_bytes_max) +
+    sizeof(RecordHead) + 8 + 8 + 8 * waits_for_max + sizeof(LvbHead) + padded(limits::lvb_bytes_max) +
     padded(limits::lockspace_name_max + limits::resource_name_max);
 static_assert(lock_record_bytes_max <= record_bytes_max && record_bytes_max / 8 <= 0xff);
 

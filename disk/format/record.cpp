@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "disk/format/record.hpp"
 
+#include <algorithm>
+
 #include "disk/format/block.hpp"
 
 namespace sdlm::disk {
@@ -56,6 +58,10 @@ RecordHead make_record_head(RecordKind kind, std::size_t record_bytes, std::uint
     return head;
 }
 
+unsigned waits_count(const LockRecord& lock) {
+    return static_cast<unsigned>(std::count_if(lock.waits_for.begin(), lock.waits_for.end(), [](std::uint64_t tag) { return tag != 0; }));
+}
+
 std::uint16_t flags_of(const LockRecord& lock) {
     unsigned flags = 0;
     const auto flag = [&flags](bool on, std::uint16_t bit) { flags |= on ? unsigned{bit} : 0U; };
@@ -66,6 +72,8 @@ std::uint16_t flags_of(const LockRecord& lock) {
     flag(lock.orphan_lvb, layout::lock_orphan_lvb);
     flag(lock.answered != 0, layout::lock_has_answered);
     flag(lock.owner_tag != 0, layout::lock_has_tag);
+    flag(lock.spared, layout::lock_spared);
+    flags |= waits_count(lock) << layout::lock_waits_shift;
     flag(lock.lvb.version != 0, layout::lock_has_lvb);
     flag(lock.lvb.version != 0 && lock.lvb.valid, layout::lock_lvb_valid);
     return static_cast<std::uint16_t>(flags);
@@ -199,6 +207,13 @@ Result<Record> decode_lock(const RecordHead& head, RecordReader& reader) {
         if (!reader.get64(lock.owner_tag)) return bad("record.length");
         if (lock.owner_tag == 0) return bad("record.owner_tag");
     }
+    lock.spared = has(layout::lock_spared);
+    const unsigned waits = (flags & layout::lock_waits_mask) >> layout::lock_waits_shift;
+    if (waits > waits_for_max) return bad("record.waits_for");
+    for (unsigned i = 0; i < waits; ++i) {
+        if (!reader.get64(lock.waits_for[i])) return bad("record.length");
+        if (lock.waits_for[i] == 0) return bad("record.waits_for");
+    }
     if (has(layout::lock_has_lvb)) {
         if (const char* field = read_lvb(reader, lock.lvb)) return bad(field);
         lock.lvb.valid = has(layout::lock_lvb_valid);
@@ -297,6 +312,7 @@ std::size_t encoded_bytes(const ResourceKey& key, const LockRecord& lock) {
     std::size_t bytes = sizeof(RecordHead);
     if (lock.answered != 0) bytes += 8;
     if (lock.owner_tag != 0) bytes += 8;
+    bytes += 8 * waits_count(lock);
     if (lock.lvb.version != 0) bytes += sizeof(layout::LvbHead) + padded(lock.lvb.length);
     return bytes + padded(key.lockspace.size() + key.name.size());
 }
@@ -320,6 +336,8 @@ std::size_t encode(const ResourceKey& key, const LockRecord& lock, std::span<std
     writer.put(head);
     if (lock.answered != 0) writer.put64(lock.answered);
     if (lock.owner_tag != 0) writer.put64(lock.owner_tag);
+    for (std::uint64_t tag : lock.waits_for)
+        if (tag != 0) writer.put64(tag);
     if (lock.lvb.version != 0) {
         layout::LvbHead lvb{};
         lvb.version.set(lock.lvb.version);

@@ -42,6 +42,9 @@ struct Lvb {
     friend bool operator==(const Lvb&, const Lvb&) = default;
 };
 
+// Wants that one record can name as what its holders wait for.
+inline constexpr std::size_t waits_for_max = 4;
+
 // What one node holds and wants of one resource. see locks/PROTOCOL.md
 struct LockRecord {
     Mode held = Mode::NL;
@@ -54,7 +57,9 @@ struct LockRecord {
     bool orphan_lvb = false;              // no interest of my own; whoever has some must adopt this LVB
     std::uint64_t ticket = 0;             // order among wants, ties by node; 0 = none; or provisional_ticket
     std::uint64_t answered = 0;           // trylocks up to this ticket have been told "in use"; 0 = none
-    std::uint64_t owner_tag = 0;          // deadlock search; 0 = none
+    std::uint64_t owner_tag = 0;          // of the want, for the deadlock search: higher is younger; 0 = takes no part
+    bool spared = false;                  // the want is no victim of the deadlock search
+    std::array<std::uint64_t, waits_for_max> waits_for{};   // tags of this node's wants that the holders wait for; 0 = none, at the end
     Lvb lvb;                              // carried when version > 0
     bool gone() const;                    // nothing held, wanted, kept or carried: removes the key
     friend bool operator==(const LockRecord&, const LockRecord&) = default;
@@ -106,7 +111,7 @@ struct MemberEntry {
 using Record = std::variant<LockEntry, EvictEntry, FenceEntry, MemberEntry>;
 
 // Most bytes that one record can take; asserted to fit into a slot's inline part.
-inline constexpr std::size_t record_bytes_max = 256;
+inline constexpr std::size_t record_bytes_max = 272;
 
 // Bytes that encode() will write: a multiple of 8, at most record_bytes_max.
 std::size_t encoded_bytes(const Record& record);

@@ -51,6 +51,7 @@ SlotHeader from_raw(const layout::SlotHeader& raw) {
     header.previous_sequence = raw.previous_sequence.get();
     header.stream.epoch = raw.epoch.get();
     header.stream.complete = (raw.flags.get() & layout::slot_complete) != 0;
+    header.unsettled = (raw.flags.get() & layout::slot_unsettled) != 0;
     header.stream.tail = raw.tail.get();
     header.stream.head = raw.head_page.get();
     header.stream.inline_first = raw.inline_first.get();
@@ -74,7 +75,7 @@ layout::SlotHeader to_raw(const SlotHeader& header) {
     raw.previous_sequence.set(header.previous_sequence);
     raw.previous_end = static_cast<std::uint8_t>(header.previous_end);
     raw.epoch.set(header.stream.epoch);
-    raw.flags.set(header.stream.complete ? layout::slot_complete : std::uint16_t{0});
+    raw.flags.set(static_cast<std::uint16_t>((header.stream.complete ? layout::slot_complete : 0U) | (header.unsettled ? layout::slot_unsettled : 0U)));
     raw.tail.set(header.stream.tail);
     raw.head_page.set(header.stream.head);
     raw.inline_first.set(header.stream.inline_first);

@@ -40,6 +40,7 @@ struct SlotHeader {
     Incarnation previous;              // the life that this claim replaced
     PreviousEnd previous_end = PreviousEnd::none;
     std::uint64_t previous_sequence = 0;
+    bool unsettled = false;            // a failed write may still land over this image: nothing may rely on it yet
     StreamPosition stream;
     std::uint64_t clock = 0;           // highest LVB version that this node has given or seen: none comes twice
     std::uint32_t write_us = 0;        // latency of the last slot write, for status only

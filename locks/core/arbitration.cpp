@@ -54,7 +54,7 @@ void LocksCore::scan_order(const Resource& r, const PeerRecord& peer, Mode targe
         s.held_conflict = true;
         if (r.ticket != 0 && record.answered >= r.ticket) s.held_answered = true;
     }
-    if (r.phase != Phase::none && r.demand.want->convert && record.convert && before(record, peer.node, r) &&
+    if (r.phase != Phase::none && r.demand.want->convert && !r.demand.want->deadlock_wait && record.convert && before(record, peer.node, r) &&
         conflicts(record.held, target) && conflicts(record.want, r.demand.used))
         s.deadlock = true;
     if (record.phase == Phase::none || !conflicts(record.want, target)) return;
@@ -159,6 +159,7 @@ void LocksCore::start_want(Resource& r, const Scan& s, Instant now) {
         if (counts(peer) && peer.record.phase != Phase::none && peer.record.ticket == disk::provisional_ticket)
             r.after.push_back(peer.node);
     r.deadline = r.demand.want->noqueue ? now + timing_.answer() : never;
+    begin_tag(r, now);
     const bool behind = s.try_low || s.wait_low || s.try_high;
     set_phase(r, behind ? Phase::waiting : Phase::trying, now);
     list(r);
@@ -204,6 +205,7 @@ void LocksCore::set_phase(Resource& r, Phase phase, Instant now) {
     r.flag_write = 0;
     r.settling = false;
     if (phase == Phase::none) {
+        end_tag(r, now);
         r.ticket = 0;
         r.deadline = never;
     }
@@ -217,6 +219,7 @@ void LocksCore::grant(Resource& r, const Scan& s, Instant now, bool cached) {
         // `held` above `target` may be cached; anything else idle was not arbitrated together with it.
         if (!covers(r.held, target)) set_held(r, target);
         r.phase = Phase::none;
+        end_tag(r, now);
         r.ticket = 0;
         r.flag_write = 0;
         r.deadline = never;

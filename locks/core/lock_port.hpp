@@ -3,6 +3,7 @@
 // (dlmfs, libdlm lockspaces, tests). Level-triggered: a client states its demand, the node answers with events.
 // One thread; no event is delivered from inside a call.
 #pragma once
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -25,7 +26,9 @@ struct Want {
     bool noqueue = false;          // refuse rather than wait
     bool noqueue_bast = false;     // a noqueue want that is to be shown to holders
     bool convert = false;          // converts a mode in use: goes before new requests of other nodes
-    std::uint64_t owner_tag = 0;   // for deadlock search; 0 = none
+    bool deadlock_wait = false;    // a conversion that waits also where another node's conversion deadlocks with it
+    std::uint64_t owner_tag = 0;   // not 0: takes part in the search for deadlocks over several resources and nodes
+    bool spared = false;           // ... but is never its victim
     friend bool operator==(const Want&, const Want&) = default;
 };
 
@@ -35,12 +38,15 @@ struct Demand {
     std::optional<Want> want;      // the first ungranted local request; nullopt withdraws it (no event follows)
     bool interest = true;          // keep the LVB alive while nothing is held
     bool cache = true;             // may keep the mode after `used` goes down; false: release at once
+    // Deadlock search: resources of this node whose wants the local holders of this one wait for; no_handle at the end. More than
+    // fit: any of them, in turns.
+    std::array<Handle, disk::waits_for_max> waits_on{};
     friend bool operator==(const Demand&, const Demand&) = default;
 };
 
 enum class Refusal : std::uint8_t {
     would_block,                   // noqueue, and a conflicting mode is in use or waited for
-    deadlock,                      // conversion deadlock with another node
+    deadlock,                      // conversion deadlock with another node, or chosen as victim of a cycle of waits
     no_space,                      // the node's area is full (ENOSPC)
 };
 

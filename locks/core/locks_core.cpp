@@ -36,22 +36,25 @@ bool Resource::needs() const {
     return open && (demand.interest || held != Mode::NL || demand.used != Mode::NL || phase != Phase::none);
 }
 
-LockRecord Resource::make_record() const {
+LockRecord LocksCore::make_record(const Resource& own) const {
     LockRecord r;
-    r.held = held;
-    if (phase != Phase::none) {
-        r.phase = phase;
-        r.want = target();
-        r.noqueue = demand.want->noqueue;
-        r.noqueue_bast = demand.want->noqueue_bast;
-        r.convert = demand.want->convert;
-        r.owner_tag = demand.want->owner_tag;
-        r.ticket = ticket;
+    r.held = own.held;
+    if (own.phase != Phase::none) {
+        const Want& want = *own.demand.want;
+        r.phase = own.phase;
+        r.want = own.target();
+        r.noqueue = want.noqueue;
+        r.noqueue_bast = want.noqueue_bast;
+        r.convert = want.convert;
+        r.owner_tag = own.tag;
+        r.spared = own.tag != 0 && want.spared;
+        r.ticket = own.ticket;
     }
-    r.interest = open && demand.interest;
-    r.answered = demand.used != Mode::NL ? answered : 0;
-    r.lvb = carried;
-    r.orphan_lvb = orphan();
+    if (own.held != Mode::NL) r.waits_for = tags_waited_for(own);
+    r.interest = own.open && own.demand.interest;
+    r.answered = own.demand.used != Mode::NL ? own.answered : 0;
+    r.lvb = own.carried;
+    r.orphan_lvb = own.orphan();
     return r;
 }
 
@@ -112,7 +115,8 @@ Result<Handle> LocksCore::open(const ResourceKey& key, LockEvents& events) {
     if (key.lockspace.empty() || key.lockspace.size() > limits::lockspace_name_max)
         return Error{.code = Errc::bad_argument, .field = "lockspace"};
     if (key.name.size() > limits::resource_name_max) return Error{.code = Errc::too_large, .field = "name"};
-    const LockRecord largest{.answered = 1, .lvb = {.version = 1, .length = limits::lvb_bytes_max}};
+    // Few records name what their holders wait for; the part of the ring that stays free has room for that.
+    const LockRecord largest{.answered = 1, .owner_tag = 1, .lvb = {.version = 1, .length = limits::lvb_bytes_max}};
     const std::size_t reserve = disk::encoded_bytes(key, largest);
     if (index_.size() >= resources_max || reserved_bytes_ + reserve > log_.live_bytes_max())
         return Error{.code = Errc::no_space, .field = "area"};
@@ -140,6 +144,7 @@ void LocksCore::close(Handle handle, Instant now) {
     r.demand.interest = false;
     if (r.phase != Phase::none) set_phase(r, Phase::none, now);
     lower(r, Mode::NL, Urgency::soon, now);
+    std::erase(blockers_, r.self);
     r.open = false;
     r.events = nullptr;
     r.blocked = Mode::NL;
@@ -158,6 +163,7 @@ void LocksCore::set_demand(Handle handle, const Demand& demand, Instant now) {
     const bool want_changed = r.demand.want != demand.want;
     const bool lowered = r.demand.used != demand.used && covers(r.demand.used, demand.used);
     const bool interest_changed = r.demand.interest != demand.interest;
+    const bool waits_changed = r.demand.waits_on != demand.waits_on;
     if (want_changed && r.phase != Phase::none) set_phase(r, Phase::none, now);
     const Mode old_target = r.phase != Phase::none ? r.target() : Mode::NL;
     r.demand = demand;
@@ -167,6 +173,11 @@ void LocksCore::set_demand(Handle handle, const Demand& demand, Instant now) {
     }
     if (lowered && demand.used == Mode::NL) r.answered = 0;
     if (interest_changed) mark(r, Urgency::soon, now);
+    if (waits_changed) {
+        std::erase(blockers_, r.self);
+        if (demand.waits_on[0] != no_handle) blockers_.push_back(r.self);
+        mark(r, Urgency::urgent, now);
+    }
     touch(r);
 }
 
@@ -223,6 +234,7 @@ void LocksCore::apply(NodeIndex node, std::uint32_t stamp, const disk::LockEntry
     auto peer = std::find_if(r.peers.begin(), r.peers.end(), [&](const PeerRecord& p) { return p.node == node; });
     const std::uint64_t old_version = peer != r.peers.end() ? peer->record.lvb.version : 0;
     see_clock(entry.lock.lvb.version);
+    see_tags(r, peer != r.peers.end() ? &peer->record : nullptr, &entry.lock);
     if (old_version > 0 && entry.lock.lvb.version == 0) r.changed_read = read_;
     if (entry.lock.lvb.version > 0 && entry.lock.lvb.version != old_version &&
         entry.lock.lvb.version != r.version_seen)
@@ -276,6 +288,7 @@ void LocksCore::valid_from(NodeIndex node, std::uint32_t stamp) {
             continue;
         }
         if (peer->record.lvb.version > 0) r.changed_read = read_;
+        see_tags(r, &peer->record, nullptr);
         *peer = std::move(r.peers.back());
         r.peers.pop_back();
         --record_count_[node];
@@ -318,7 +331,7 @@ void LocksCore::flush() {
     for (ResourceIndex index : dirty_) {
         Resource& r = table_[index];
         r.dirty = Urgency::none;
-        const LockRecord record = r.make_record();
+        const LockRecord record = make_record(r);
         if (!r.needs()) r.stake_write = 0;
         const bool flag = (record.phase != Phase::none || record.orphan_lvb) && r.flag_write == 0;
         const bool stake = r.needs() && r.stake_write == 0;

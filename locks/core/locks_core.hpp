@@ -4,7 +4,9 @@
 #pragma once
 #include <algorithm>
 #include <cstdint>
+#include <array>
 #include <deque>
+#include <map>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -79,9 +81,13 @@ public:
     void see_clock(std::uint64_t clock) { clock_ = std::max(clock_, clock); }
     std::uint64_t clock() const { return clock_; }
     void evaluate_pending();                       // after a new view: all that waits is looked at again
+    LockRecord make_record(const Resource& r) const;
     // Looks at everything that was touched; fills events(). Returns false when there was nothing to do.
     bool evaluate_touched(Instant now);
     bool more() const { return !touched_.empty(); }
+    // Refuses own wants that are the victim of a cycle of waits (deadlock search).
+    void search_deadlocks(Instant now);
+    Instant search_due() const { return own_tags_ == 0 ? never : searched_at_ + timing_.heartbeat / 4; }
     std::vector<LockEvent>& events() { return events_; }
 
     // Publication. flush() hands changed records to the log; after LogWriter::compose, composed() says which write carries them.
@@ -156,6 +162,19 @@ private:
     void set_phase(Resource& r, Phase phase, Instant now);
     void grant(Resource& r, const Scan& s, Instant now, bool cached);
     void refuse(Resource& r, Refusal why, Instant now);
+    // deadlock.cpp
+    struct Wait {                                  // a want in the graph of waits
+        std::uint64_t tag = 0;
+        NodeIndex node = no_node;
+        bool spared = false;
+    };
+    void begin_tag(Resource& r, Instant now);
+    void end_tag(Resource& r, Instant now);
+    void retag(const Resource& changed, Instant now);
+    void see_tags(Resource& r, const LockRecord* before, const LockRecord* after);
+    std::array<std::uint64_t, disk::waits_for_max> tags_waited_for(const Resource& r) const;
+    void waits_of(std::uint64_t tag, std::vector<Wait>& out) const;
+    bool closes_cycle(const Resource& r, Wait& victim) const;
     void keep_lvb(Resource& r, const Scan& s, Instant now);
     void learn_lvb(Resource& r, const Scan& s);
     void see_version(Resource& r, std::uint64_t version);
@@ -172,6 +191,11 @@ private:
     std::vector<std::vector<ResourceIndex>> records_;         // per node: resources that it has (or had) a record of
     std::vector<std::uint32_t> valid_from_;
     std::vector<ResourceIndex> unsettled_;
+    std::map<std::uint64_t, ResourceIndex> tagged_;          // wants in the deadlock search, own and others'
+    std::vector<ResourceIndex> blockers_;                    // resources whose demand names others
+    std::uint64_t tag_clock_ = 0;
+    std::size_t own_tags_ = 0;
+    Instant searched_at_{INT64_MIN / 2};
     std::vector<std::uint64_t> record_count_;
     std::vector<ResourceIndex> touched_, pending_, dirty_, flagged_;
     std::vector<LockEvent> events_;

@@ -56,6 +56,8 @@ struct Resource {
     std::uint64_t changed_read = 0;       // a value may have moved between nodes while this read was under way
     std::uint64_t flag_write = 0;         // write that carried the present flag; 0 = not composed yet
     Instant deadline = never;             // of a noqueue want
+    std::uint64_t tag = 0;                // of the want, in the deadlock search
+    Instant cycle_at = never;             // since when a cycle through it has been seen
     std::uint64_t answered = 0;
     Instant conflict_at{INT64_MIN / 2};   // when another node last wanted what was held
     Lvb lvb;                              // as the client sees it
@@ -74,7 +76,6 @@ struct Resource {
     Mode target() const;                  // mode that the want arbitrates for
     bool needs() const;                   // the own side keeps the resource (and its LVB) alive
     bool orphan() const { return !needs() && carried.version > 0; }
-    LockRecord make_record() const;
 };
 
 }  // namespace sdlm::locks

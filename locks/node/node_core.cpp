@@ -210,7 +210,7 @@ std::vector<LockRow> NodeCore::lock_rows(const std::optional<disk::ResourceKey>&
     std::vector<LockRow> rows;
     for (const locks::Resource* r : found) {
         if (rows.size() >= max) break;                   // whole resources only: the next page starts after this key
-        const disk::LockRecord own = r->make_record();
+        const disk::LockRecord own = impl_->locks.make_record(*r);
         if (!own.gone())
             rows.push_back({im.member.node(), r->key, own, true, r->demand.used, r->blocked != disk::Mode::NL});
         for (const locks::PeerRecord& peer : r->peers)

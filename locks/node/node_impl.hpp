@@ -19,7 +19,7 @@ struct NodeCore::Impl final : locks::ReplicaSink {
 
     struct OwnFact {
         locks::EntryId entry = locks::no_entry;
-        disk::EvictRecord record;          // as published: about `life`, or the answer to a claim in its slot
+        disk::EvictRecord record;          // as published
         Incarnation life;                  // that ended
         std::uint64_t last_sequence = 0;   // ... with this
         bool announced = false;            // durable, and membership knows
@@ -28,6 +28,19 @@ struct NodeCore::Impl final : locks::ReplicaSink {
         Instant since;                     // ... counted from
         bool claim_only = false;           // had no records: nobody needs to answer for it
         bool settle_due = false;           // the life is over here: say so, behind all records that the death changes
+    };
+
+    struct Fact : disk::EvictRecord {
+        std::uint32_t stamp = 0;
+    };
+    struct Answer {
+        std::uint64_t nonce = 0;           // of the claim that asked
+        std::uint32_t stamp = 0;
+    };
+    struct OwnAnswer {                     // to a claim's question about a slot
+        locks::EntryId entry = locks::no_entry;
+        std::uint64_t nonce = 0;           // of the claim
+        NodeIndex asker = no_node;         // its slot
     };
 
     // --- node_pump.cpp
@@ -40,7 +53,7 @@ struct NodeCore::Impl final : locks::ReplicaSink {
     void log_fact(NodeIndex node, OwnFact& fact);
     void answer_fact(NodeIndex node, const disk::EvictRecord& evicted);
     void answer_questions();
-    void forget_answer(NodeIndex node);
+    void log_answer(NodeIndex node, OwnAnswer& answer, bool retracted);
     void settle_facts();
     void own_transitions();
     void stop_clients();
@@ -105,8 +118,11 @@ struct NodeCore::Impl final : locks::ReplicaSink {
     std::set<std::pair<NodeIndex, std::string>> peer_members;
 
     // Facts about deaths: (who says so, about whom).
-    std::map<std::pair<NodeIndex, NodeIndex>, disk::EvictRecord> facts;
+    // Each with the stamp of the pass over the stream that showed it: a later pass that does not show it any more removes it.
+    std::map<std::pair<NodeIndex, NodeIndex>, Fact> facts;
     std::map<NodeIndex, OwnFact> own_facts;
+    std::map<std::pair<NodeIndex, NodeIndex>, Answer> answers;          // (who says so, about which slot)
+    std::map<NodeIndex, OwnAnswer> own_answers;
     std::set<std::pair<NodeIndex, NodeIndex>> asked;   // slots that claims ask about, and the slots of these claims
     std::map<NodeIndex, locks::EntryId> own_fences;
     std::optional<NodeIndex> fence_by;     // somebody asks this life to stop
@@ -160,6 +176,7 @@ struct NodeCore::Impl final : locks::ReplicaSink {
     Synced last_view;                      // the newest read with a good own slot
     std::uint64_t reads_done = 0;
     Instant settled_after{INT64_MIN / 2};  // nothing of a failed write lands after this
+    bool wrote_unsettled = false;          // the newest image says that it may be replaced by such a write
     bool view_known = false;
     Instant joining_since = never;
 

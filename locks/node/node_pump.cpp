@@ -12,10 +12,11 @@ namespace {
 // Whoever is alive and has not answered a death after so many dead times has joined since, or its answer is gone with the need for it.
 constexpr std::int64_t answer_patience = 3;
 
-// An answer to a claim covers all lives before that claim, not the life that came of it.
+// Who has settled the end of a later life in a slot had settled those before.
 bool settles(const disk::EvictRecord& fact, const Incarnation& life) {
-    return fact.settled && (fact.incarnation == life || (fact.incarnation.question() && fact.incarnation.nonce != life.nonce));
+    return fact.settled && (fact.incarnation == life || fact.incarnation.generation > life.generation);
 }
+
 }  // namespace
 
 using heartbeat::EndedBy;
@@ -76,7 +77,7 @@ void NodeCore::Impl::pump(Instant at, Output& out) {
     out.events = std::move(events);
     events.clear();
     out.wake = earlier(next_write(), next_read());
-    if (live()) out.wake = earlier(out.wake, earlier(member.lease_end(), locks.deadline()));
+    if (live()) out.wake = earlier(out.wake, earlier(member.lease_end(), earlier(locks.deadline(), locks.search_due())));
     // A leave that is over its time waits for the batch under way, not for the clock.
     if (live() && leave_deadline > now) out.wake = earlier(out.wake, leave_deadline);
     if (live() && locks.more()) out.wake = now;
@@ -104,7 +105,6 @@ void NodeCore::Impl::membership_events() {
 }
 
 void NodeCore::Impl::peer_appeared(const PeerEvent& event) {
-    forget_answer(event.node);
     replicas[event.node].reset(event.incarnation, *this);
     synced[event.node] = {};
     appeared_at[event.node] = now;
@@ -131,6 +131,7 @@ void NodeCore::Impl::peer_ended(const PeerEvent& event) {
     const std::uint64_t death = locks.peer_ended(event.node, replica.end(), {how, oldest_unanswered(event.node)});
     std::erase_if(peer_members, [&](const auto& entry) { return entry.first == event.node; });
     std::erase_if(facts, [&](const auto& fact) { return fact.first.first == event.node; });
+    std::erase_if(answers, [&](const auto& answer) { return answer.first.first == event.node; });
     synced[event.node] = {};
     if (event.by == EndedBy::left) {
         events.push_back(PeerLeft{event.node});
@@ -188,7 +189,7 @@ void NodeCore::Impl::log_fact(NodeIndex node, OwnFact& fact) {
 
 // Somebody evicted a life that this node does not follow, or not any more: nothing changes here, and that is the answer it waits for.
 void NodeCore::Impl::answer_fact(NodeIndex node, const disk::EvictRecord& evicted) {
-    if (!live() || node >= synced.size() || own_facts.contains(node)) return;
+    if (node >= synced.size() || own_facts.contains(node)) return;
     const heartbeat::Peer& peer = member.peer(node);
     if (node != member.node() && peer.followed() && peer.header.incarnation == evicted.incarnation) return;
     OwnFact& fact = own_facts[node];
@@ -202,37 +203,47 @@ void NodeCore::Impl::answer_fact(NodeIndex node, const disk::EvictRecord& evicte
 }
 
 // A claim asks who is alive and has done with all lives before it: of its own slot, and of slots that it could not read. The answer
-// is a fact with the nonce of who asked, once no older life is followed there, and what the end of the last one meant is published.
+// is a fact about no life, with the nonce of who asked, once no older life is followed there, and what the end of the last one meant
+// is published. It goes when the claim is none any more.
 void NodeCore::Impl::answer_questions() {
+    const auto claims = [&](NodeIndex node, std::uint64_t nonce) {
+        const heartbeat::Peer& peer = member.peer(node);
+        return peer.followed() && peer.header.state == disk::SlotState::claiming && peer.header.incarnation.nonce == nonce;
+    };
+    for (auto it = own_answers.begin(); it != own_answers.end();) {
+        auto& [node, answer] = *it;
+        if (live() && claims(answer.asker, answer.nonce)) {
+            ++it;
+            continue;
+        }
+        log_answer(node, answer, true);
+        it = own_answers.erase(it);
+    }
     for (const auto& [node, by] : asked) {
         const heartbeat::Peer& peer = member.peer(node);
-        const heartbeat::Peer& asker = member.peer(by);
-        if (!live() || node == member.node() || !asker.followed() || asker.header.state != disk::SlotState::claiming) continue;
-        if (node != by && peer.followed()) continue;
-        const disk::EvictRecord answer{.incarnation = {0, asker.header.incarnation.nonce}};
-        const auto own = own_facts.find(node);
-        if (own != own_facts.end()) {
-            const disk::EvictRecord& said = own->second.record;
-            if (!said.settled) continue;
-            // About another slot any claim's answer will do; about its own, it proves that this node has seen the claim.
-            if (said.incarnation == answer.incarnation || (node != by && said.incarnation.question())) continue;
-        }
-        OwnFact& fact = own_facts[node];
-        fact.record = answer;
-        fact.announced = true;
-        if (fact.death == 0) fact.since = now;
-        fact.settle_due = true;
+        const std::uint64_t nonce = member.peer(by).header.incarnation.nonce;
+        if (!live() || node == member.node() || !claims(by, nonce)) continue;
+        if (node != by && peer.followed() && peer.damaged) continue;      // the life that the claim could not read, perhaps
+        const auto fact = own_facts.find(node);
+        if (fact != own_facts.end() && !fact->second.record.settled) continue;
+        OwnAnswer& answer = own_answers[node];
+        // About another slot any claim's answer will do; about its own, it proves that this node has seen the claim.
+        if (answer.nonce == nonce || (node != by && answer.nonce != 0)) continue;
+        answer.nonce = nonce;
+        answer.asker = by;
+        log_answer(node, answer, false);
         write_now = true;
     }
     asked.clear();
 }
 
-// The answer was about the lives before this one.
-void NodeCore::Impl::forget_answer(NodeIndex node) {
-    const auto own = own_facts.find(node);
-    if (own == own_facts.end() || !own->second.record.incarnation.question() || own->second.death != 0) return;
-    retract_fact(node, own->second);
-    own_facts.erase(own);
+void NodeCore::Impl::log_answer(NodeIndex node, OwnAnswer& answer, bool retracted) {
+    std::array<std::byte, disk::record_bytes_max> buffer;
+    const disk::EvictRecord record{.incarnation = {0, answer.nonce}, .retracted = retracted, .settled = true};
+    const std::size_t bytes = disk::encode(disk::Record(disk::EvictEntry{node, record}), buffer, 0);
+    if (retracted) return log.remove(answer.entry, std::span(buffer).first(bytes));
+    if (answer.entry == locks::no_entry) answer.entry = log.add();
+    log.update(answer.entry, std::span(buffer).first(bytes));
 }
 
 // Called when every changed lock record has been handed to the log, which keeps their order over batches.
@@ -274,8 +285,8 @@ void NodeCore::Impl::check_settled() {
 }
 
 bool NodeCore::Impl::answered(NodeIndex by) const {
-    const auto fact = facts.find({by, member.node()});
-    return fact != facts.end() && fact->second.settled && fact->second.incarnation == Incarnation{0, member.incarnation().nonce};
+    const auto answer = answers.find({by, member.node()});
+    return answer != answers.end() && answer->second.nonce == member.incarnation().nonce;
 }
 
 // All peers are known completely, and every live peer has said that it knows of every death that is still to be seen.
@@ -284,18 +295,22 @@ bool NodeCore::Impl::ready_to_live() const {
     bool acknowledged = true;
     for (NodeIndex node = 0; node < synced.size(); ++node) {
         if (node == member.node()) continue;
-        if (member.unreadable_past(node)) acknowledged = acknowledged && settled_by_all(node, Incarnation{}, never);
         const heartbeat::Peer& peer = member.peer(node);
         if (peer.damaged && !peer.ignored && !peer.followed()) return false;
         if (peer.alive() && replicas[node].applied_sequence() == 0) return false;
         // Somebody dead whom nobody has evicted yet may carry values that were outdated before, and a late write of it is no sign of
         // life: wait for the answer to this claim, which also says that all lives before it are settled there, or for its end.
         if (peer.alive() && !answered(node)) return false;
-        if (!peer.known || peer.ended != EndedBy::evicted) continue;
-        const auto own = own_facts.find(node);
-        if (own != own_facts.end() && own->second.claim_only && own->second.life == peer.header.incarnation) continue;
-        acknowledged = acknowledged && settled_by_all(node, peer.header.incarnation, never);
+        for (NodeIndex slot = 0; peer.alive() && slot < synced.size(); ++slot)
+            if (slot != node && slot != member.node() && member.unreadable_past(slot))
+                acknowledged = acknowledged && answers.contains({node, slot});
     }
+    // Also of lives whose slots have new ones by now.
+    for (const auto& [node, fact] : own_facts)
+        if (!fact.claim_only) acknowledged = acknowledged && settled_by_all(node, fact.life, never);
+    for (const auto& [said, fact] : facts)
+        if (member.peer(said.first).alive())
+            acknowledged = acknowledged && settled_by_all(said.second, fact.incarnation, never);
     return acknowledged || (joining_since != never && now - joining_since > timing.dead() * answer_patience);
 }
 
@@ -327,6 +342,7 @@ void NodeCore::Impl::stop_clients() {
 
 bool NodeCore::Impl::decide_locks() {
     if (locks.deadline() <= now) locks.evaluate_pending();
+    if (locks.search_due() <= now) locks.search_deadlocks(now);
     return locks.evaluate_touched(now);
 }
 

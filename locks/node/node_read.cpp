@@ -120,8 +120,9 @@ void NodeCore::Impl::slots_done(std::span<const std::byte> bytes) {
             if (own_good) synced[node] = {slots_read.view, reads_done};
             continue;
         }
+        // Nor does an image count that a late write of its node may replace.
         follow(node, bytes.subspan(std::size_t{node} * geometry.block_bytes, geometry.block_bytes),
-               own_good);
+               own_good && !peer.header.unsettled);
     }
     if (own_good) {
         last_view = {slots_read.view, reads_done};
@@ -231,10 +232,14 @@ void NodeCore::Impl::apply(NodeIndex node, std::uint32_t stamp, const disk::Reco
     if (const auto* lock = std::get_if<disk::LockEntry>(&record)) {
         locks.apply(node, stamp, *lock);
     } else if (const auto* evict = std::get_if<disk::EvictEntry>(&record)) {
+        if (evict->evict.incarnation.question()) {
+            if (evict->evict.retracted) answers.erase({node, evict->node});
+            else answers[{node, evict->node}] = {evict->evict.incarnation.nonce, stamp};
+            return;
+        }
         if (evict->evict.retracted) facts.erase({node, evict->node});
-        else facts[{node, evict->node}] = evict->evict;
+        else facts[{node, evict->node}] = {evict->evict, stamp};
         if (evict->evict.retracted) return;
-        if (evict->evict.incarnation.question()) return;     // an answer, to somebody
         member.fact(node, evict->node, evict->evict.incarnation, evict->evict.last_sequence);
         answer_fact(evict->node, evict->evict);
     } else if (const auto* fence = std::get_if<disk::FenceEntry>(&record)) {
@@ -246,6 +251,11 @@ void NodeCore::Impl::apply(NodeIndex node, std::uint32_t stamp, const disk::Reco
     }
 }
 
-void NodeCore::Impl::valid_from(NodeIndex node, std::uint32_t stamp) { locks.valid_from(node, stamp); }
+void NodeCore::Impl::valid_from(NodeIndex node, std::uint32_t stamp) {
+    locks.valid_from(node, stamp);
+    const auto old = [&](const auto& entry) { return entry.first.first == node && entry.second.stamp < stamp; };
+    std::erase_if(facts, old);
+    std::erase_if(answers, old);
+}
 
 }  // namespace sdlm::node

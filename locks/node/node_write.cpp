@@ -18,6 +18,7 @@ Instant NodeCore::Impl::next_write() const {
     if (live()) {
         if (write_now || batch.composed || locks.urgency() == locks::Urgency::urgent) due = Instant{};
         due = earlier(due, locks.soon_at());
+        if (wrote_unsettled) due = earlier(due, settled_after);         // others wait for it
     }
     if (due == never) return never;
     return due < batch.retry_at ? batch.retry_at : due;
@@ -48,6 +49,7 @@ void NodeCore::Impl::submit_batch(Output& out) {
         locks.composed(batch.ordinal);
         if (log.dirty()) write_now = true;          // more than one batch can take
     }
+    header.unsettled = wrote_unsettled = now < settled_after;
     header.clock = locks.clock();
     header.write_us = static_cast<std::uint32_t>(std::min<std::int64_t>(write_latency.ns / 1000, UINT32_MAX));
     header.read_us = static_cast<std::uint32_t>(std::min<std::int64_t>(read_latency.ns / 1000, UINT32_MAX));

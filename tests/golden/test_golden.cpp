@@ -62,6 +62,8 @@ LockEntry full_lock() {
     lock.ticket = 0x0102030405060708;
     lock.answered = 41;
     lock.owner_tag = 0xabcdef;
+    lock.spared = true;
+    lock.waits_for = {0x102, 0x203};
     lock.lvb.version = 5;
     lock.lvb.length = 11;
     for (std::size_t i = 0; i < lock.lvb.length; ++i) lock.lvb.bytes[i] = static_cast<std::byte>("hello world"[i]);

@@ -31,6 +31,8 @@ LockRecord random_lock(Prng& prng) {
     lock.ticket = random_number(prng);
     if (coin(prng)) lock.answered = random_number(prng);
     if (coin(prng)) lock.owner_tag = random_number(prng);
+    lock.spared = coin(prng);
+    for (std::size_t i = 0, waits = prng.below(waits_for_max + 1); i < waits; ++i) lock.waits_for[i] = 1 + prng.below(1'000'000);
     if (coin(prng)) {
         lock.lvb.version = 1 + prng.below(1000);
         lock.lvb.valid = coin(prng);
@@ -78,7 +80,8 @@ LockEntry largest_lock_entry() {
     LockRecord& lock = entry.lock;
     lock.held = lock.want = Mode::EX;
     lock.phase = Phase::waiting;
-    lock.noqueue = lock.convert = lock.noqueue_bast = lock.interest = lock.orphan_lvb = true;
+    lock.noqueue = lock.convert = lock.noqueue_bast = lock.interest = lock.orphan_lvb = lock.spared = true;
+    lock.waits_for.fill(UINT64_MAX);
     lock.ticket = lock.answered = lock.owner_tag = lock.lvb.version = UINT64_MAX;
     lock.lvb.length = limits::lvb_bytes_max;
     lock.lvb.bytes.fill(std::byte{0xff});
@@ -98,6 +101,7 @@ SlotHeader random_slot_header(Prng& prng) {
     header.previous_sequence = random_number(prng);
     header.stream.epoch = static_cast<std::uint32_t>(prng.next());
     header.stream.complete = coin(prng);
+    header.unsettled = coin(prng);
     header.stream.tail = random_number(prng) / 2;
     header.stream.head = header.stream.tail + prng.below(5000);
     header.stream.last = random_number(prng) / 2;

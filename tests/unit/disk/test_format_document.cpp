@@ -182,7 +182,8 @@ TEST(FormatDocument, Flags) {
         {"noqueue_bast", layout::lock_noqueue_bast}, {"interest", layout::lock_interest},
         {"orphan_lvb", layout::lock_orphan_lvb}, {"lvb_valid", layout::lock_lvb_valid},
         {"has_answered", layout::lock_has_answered}, {"has_tag", layout::lock_has_tag},
-        {"has_lvb", layout::lock_has_lvb}};
+        {"has_lvb", layout::lock_has_lvb},       {"waits", layout::lock_waits_mask},
+        {"spared", layout::lock_spared}};
     EXPECT_EQ(found, expected);
     std::size_t known = 0;
     for (const auto& [name, bit] : found) known |= bit;

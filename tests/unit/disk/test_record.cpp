@@ -109,7 +109,7 @@ TEST(Record, NamesTheBadFieldOfTheHead) {
     const auto good = encoded(plain_lock());
     for (unsigned kind : {0U, 5U, 255U}) expect_bad(with_byte(good, 0, kind), "record.kind");
     for (unsigned length : {0U, 1U, 2U, 4U, 33U, 255U}) expect_bad(with_byte(good, 1, length), "record.length");
-    for (unsigned high : {0x02U, 0x80U}) expect_bad(with_byte(good, 3, high), "record.flags");
+    for (unsigned high : {0x20U, 0x80U}) expect_bad(with_byte(good, 3, high), "record.flags");
     for (unsigned modes : {0x06U, 0x0fU, 0x60U, 0xf0U}) expect_bad(with_byte(good, 4, modes), "record.mode");
     for (unsigned phase : {3U, 255U}) expect_bad(with_byte(good, 5, phase), "record.phase");
     for (unsigned bytes : {0U, 65U, 255U}) expect_bad(with_byte(good, 6, bytes), "record.lockspace");

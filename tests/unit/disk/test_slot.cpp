@@ -125,7 +125,7 @@ TEST(Slot, NamesTheBadField) {
     Fixture f = make_slot(prng, 512, 2);
     const auto& block = f.block;
     expect_error(f, patched(block, 0x9d, std::uint8_t{5}), Errc::bad_field, "slot.previous_end");
-    expect_error(f, patched(block, 0x9e, std::uint16_t{2}), Errc::bad_field, "slot.flags");
+    expect_error(f, patched(block, 0x9e, std::uint16_t{4}), Errc::bad_field, "slot.flags");
     expect_error(f, patched(block, 0x70, f.header.stream.head + 1), Errc::bad_field, "slot.tail");
     expect_error(f, patched(block, 0x80, f.header.stream.last + 2), Errc::bad_field, "slot.inline_first");
     expect_error(f, patched(block, 0x0c, std::uint32_t{1}), Errc::bad_field, "slot.reserved");

@@ -383,5 +383,105 @@ TEST_P(Nodes, LeaveIsSeenAtOnce) {
     ASSERT_TRUE(c.run_until([&] { return c.live(0); }, milliseconds(2000)));
 }
 
+// A want that takes part in the deadlock search.
+Demand searching(Mode mode, Mode used = Mode::NL) {
+    Demand d = want(mode, used);
+    d.want->owner_tag = 1;
+    return d;
+}
+
+TEST_P(Nodes, ACycleOfTwoNodesIsBrokenByTheYoungest) {
+    c.join_all({0, 1});
+    const Handle a0 = open(0, "a"), b0 = open(0, "b"), a1 = open(1, "a"), b1 = open(1, "b");
+    take(0, a0, Mode::EX);
+    take(1, b1, Mode::EX);
+    // Node 0 holds a and wants b; node 1 holds b and wants a, a moment later.
+    Demand holds_a = use(Mode::EX), holds_b = use(Mode::EX);
+    holds_a.waits_on[0] = b0;
+    holds_b.waits_on[0] = a1;
+    c.core(0).set_demand(a0, holds_a);
+    c.core(0).set_demand(b0, searching(Mode::EX));
+    c.run(milliseconds(20));
+    c.core(1).set_demand(b1, holds_b);
+    c.core(1).set_demand(a1, searching(Mode::EX));
+    c.client(0).events.clear();
+    c.client(1).events.clear();
+    const Instant begun = c.now();
+    ASSERT_TRUE(c.run_until([&] { return c.client(1).has('r'); }, c.timing.heartbeat * 2)) << "the youngest was not refused";
+    EXPECT_LE(c.now() - begun, c.timing.heartbeat * 2);
+    EXPECT_FALSE(c.client(0).has('r'));
+    EXPECT_FALSE(c.client(0).has('g'));
+    c.core(1).set_demand(b1, use(Mode::NL));
+    ASSERT_TRUE(c.run_until([&] { return c.client(0).has('g'); }));
+}
+
+TEST_P(Nodes, ACycleOfThreeNodesIsBrokenOnceAndASparedWantIsNoVictim) {
+    c.join_all({0, 1, 2});
+    std::vector<Handle> held, wanted;
+    for (NodeIndex n = 0; n < 3; ++n) {
+        held.push_back(open(n, "r" + std::to_string(n)));
+        wanted.push_back(open(n, "r" + std::to_string((n + 1) % 3)));
+        take(n, held[n], Mode::EX);
+    }
+    for (NodeIndex n = 0; n < 3; ++n) {
+        Demand holds = use(Mode::EX);
+        holds.waits_on[0] = wanted[n];
+        Demand wants = searching(Mode::PR);
+        wants.want->spared = n == 2;                           // the youngest
+        c.client(n).events.clear();
+        c.core(n).set_demand(held[n], holds);
+        c.core(n).set_demand(wanted[n], wants);
+        c.run(milliseconds(20));
+    }
+    ASSERT_TRUE(c.run_until([&] { return c.client(1).has('r'); }, c.timing.heartbeat * 2));
+    c.run(c.timing.heartbeat * 4);
+    EXPECT_FALSE(c.client(0).has('r'));
+    EXPECT_FALSE(c.client(2).has('r'));
+}
+
+TEST_P(Nodes, WaitingWithoutACycleIsNoDeadlock) {
+    c.join_all({0, 1});
+    const Handle a0 = open(0, "a"), b0 = open(0, "b"), a1 = open(1, "a"), b1 = open(1, "b");
+    take(0, a0, Mode::EX);
+    take(1, b1, Mode::EX);
+    Demand holds_a = use(Mode::EX);
+    holds_a.waits_on[0] = b0;
+    c.core(0).set_demand(a0, holds_a);
+    c.core(0).set_demand(b0, searching(Mode::EX));
+    c.core(1).set_demand(a1, searching(Mode::EX));             // another owner than the holder of b
+    c.client(0).events.clear();
+    c.client(1).events.clear();
+    c.run(c.timing.heartbeat * 6);
+    EXPECT_FALSE(c.client(0).has('r'));
+    EXPECT_FALSE(c.client(1).has('r'));
+}
+
+TEST_P(Nodes, AJoinerWaitsForTheEndOfWhoeverDoesNotAnswer) {
+    c.join_all({0, 1});
+    const Handle a = open(0), b = open(1);
+    c.core(0).set_demand(a, use(Mode::NL));
+    take(1, b, Mode::EX);
+    c.core(1).write_lvb(b, value("new"), true);
+    c.core(1).set_demand(b, use(Mode::NL));
+    c.run(milliseconds(700));
+    c.nodes[0].frozen = true;                                  // dead, but nobody knows it yet
+    const Instant frozen = c.now();
+    c.start(2);
+    ASSERT_TRUE(c.run_until([&] { return c.live(2); }));
+    EXPECT_GE(c.now() - frozen, c.timing.lease);
+}
+
+TEST_P(Nodes, ALeftSlotStillTellsOfTheDeathsThatItsNodeKnew) {
+    c.join_all({0, 1});
+    c.kill(0);
+    ASSERT_TRUE(c.run_until([&] { return c.core(1).status(c.now()).counters.evictions == 1; }));
+    c.core(1).leave(c.now());
+    ASSERT_TRUE(c.run_until([&] { return c.core(1).status(c.now()).state == NodeState::left; }));
+    const Instant left = c.now();
+    c.start(2);                                                // need not watch the dead node's slot itself
+    ASSERT_TRUE(c.run_until([&] { return c.live(2); }));
+    EXPECT_LT(c.now() - left, c.timing.dead());
+}
+
 }  // namespace
 }  // namespace sdlm::node
