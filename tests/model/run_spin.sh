@@ -27,6 +27,7 @@ livelock | livelock-bug) compile="-DNP -DNFAIR=4" run="-l -f" model_flags="-DLIV
     ;;
 esac
 # shellcheck disable=SC2086  # lists of flags
+defines=$*
 spin $model_flags "$@" -a model.pml >spin.log 2>&1 || { cat spin.log; exit 1; }
 # shellcheck disable=SC2086
 cc -O2 -w -DCOLLAPSE -DMEMLIM="${MEMORY_MB:-3500}" $compile -o pan pan.c || exit 1
@@ -42,8 +43,8 @@ case $mode in
 bug | livelock-bug) [ "${errors:-0}" -gt 0 ] || { echo "the planted bug was not found"; exit 1; } ;;
 *)
     [ "${errors:-1}" -eq 0 ] && exit 0
-    ./pan -r 2>/dev/null | tail -60
-    spin -t -p model.pml 2>/dev/null | tail -80
+    # shellcheck disable=SC2086
+    spin -t $model_flags $defines model.pml 2>/dev/null | grep -E 'node|error|assert|cycle' | tail -"${TRAIL_LINES:-80}"
     exit 1
     ;;
 esac
