@@ -58,6 +58,8 @@ void LocksCore::scan_order(const Resource& r, const PeerRecord& peer, Mode targe
         conflicts(record.held, target) && conflicts(record.want, r.demand.used))
         s.deadlock = true;
     if (record.phase == Phase::none || !conflicts(record.want, target)) return;
+    // It cannot be granted before what is used here is given up, so it is in nobody's way (a conversion overtakes it).
+    if (conflicts(record.want, r.demand.used)) return;
     // A want that has no place yet comes after all that has one.
     const bool low = r.ticket == 0 || before(record, peer.node, r);
     if (record.phase == Phase::trying) {

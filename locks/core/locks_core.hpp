@@ -3,6 +3,7 @@
 // view that was read after the own flag was written (I4, I5). see locks/PROTOCOL.md §4
 #pragma once
 #include <algorithm>
+#include <bitset>
 #include <cstdint>
 #include <array>
 #include <deque>
@@ -58,6 +59,8 @@ public:
     struct Ending {
         End how = End::clean;
         std::uint64_t unanswered = 0;   // oldest earlier death that the node had not settled; 0 = none
+        // Nodes that were read after the lease was over and did not know of the death then: what they held, they held before it.
+        std::bitset<limits::slots_max> witnesses;
     };
     std::uint64_t peer_ended(NodeIndex node, std::uint32_t next_stamp, const Ending& ending);
     void death_settled(std::uint64_t death);

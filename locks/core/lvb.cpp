@@ -63,13 +63,13 @@ void LocksCore::scan_lvb(const LockRecord& record, Scan& s) const {
 // A node died with this record. What it may have been writing is lost; what it carried goes to whoever needed the resource
 // before. The others wait until all of those have said that they have published it.
 void LocksCore::inherit(Resource& r, const LockRecord& dead, std::uint64_t death, const Ending& ending) {
-    // A try may have been granted, unless somebody held against it all the time: a grant would have been published before
-    // anybody else could get a conflicting mode.
+    // A try may have been granted, unless somebody held against it all the time: a release would have been published before the try
+    // could win, and nobody gets a conflicting mode past a try before its node's end.
     bool may_be_granted = dead.phase == Phase::trying && compatible(r.held, dead.want);
     std::uint64_t elsewhere = r.carried.version;      // newest version that outlives it
     for (const PeerRecord& peer : r.peers) {
         if (!counts(peer) || &peer.record == &dead) continue;
-        if (conflicts(peer.record.held, dead.want)) may_be_granted = false;
+        if (ending.witnesses.test(peer.node) && conflicts(peer.record.held, dead.want)) may_be_granted = false;
         elsewhere = std::max(elsewhere, peer.record.lvb.version);
     }
     const bool writing = writes_lvb(dead.held) || (may_be_granted && writes_lvb(dead.want));

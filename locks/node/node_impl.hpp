@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Inside of NodeCore: the three cores, the I/O that is under way, and how far everybody is known.
 #pragma once
+#include <bitset>
 #include <deque>
 #include <map>
 #include <set>
@@ -81,12 +82,15 @@ struct NodeCore::Impl final : locks::ReplicaSink {
     Duration poll_interval() const;
     void read_done(Instant now, IoId id, Result<std::span<const std::byte>> result);
     void slots_done(std::span<const std::byte> bytes);
-    void learn_facts(NodeIndex node, std::span<const std::byte> block);
+    void learn_facts(NodeIndex node, disk::SlotState state, std::span<const std::byte> block);
     void follow(NodeIndex node, std::span<const std::byte> block, bool own_good);
     void fetch(Output& out);
     void pages_done(NodeIndex node, Result<std::span<const std::byte>> result);
     void update_view();
     std::uint64_t oldest_unanswered(NodeIndex node) const;
+    std::bitset<limits::slots_max> witnesses_of(const heartbeat::PeerEvent& event) const;
+    void hear_fact(NodeIndex by, const disk::EvictEntry& entry);
+    void believe_facts();
     void check_settled();
     void retract_fact(NodeIndex node, OwnFact& fact);
     bool settled_by_all(NodeIndex node, const Incarnation& incarnation, Instant since) const;
@@ -120,6 +124,14 @@ struct NodeCore::Impl final : locks::ReplicaSink {
     // Facts about deaths: (who says so, about whom).
     // Each with the stamp of the pass over the stream that showed it: a later pass that does not show it any more removes it.
     std::map<std::pair<NodeIndex, NodeIndex>, Fact> facts;
+    // Facts that were read, but not acted on before everybody else has been read again: what others held at the death counts.
+    struct Told {
+        NodeIndex by = no_node, node = no_node;
+        Incarnation incarnation;
+        std::uint64_t sequence = 0;
+        std::uint64_t read = 0;
+    };
+    std::vector<Told> told_facts;
     std::map<NodeIndex, OwnFact> own_facts;
     std::map<std::pair<NodeIndex, NodeIndex>, Answer> answers;          // (who says so, about which slot)
     std::map<NodeIndex, OwnAnswer> own_answers;

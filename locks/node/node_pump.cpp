@@ -128,7 +128,7 @@ void NodeCore::Impl::peer_ended(const PeerEvent& event) {
     using End = locks::LocksCore::End;
     const End how = event.by == EndedBy::left ? End::clean : (exact || !had_records ? End::dead : End::dead_inexact);
     fetches[event.node].next = fetches[event.node].end;
-    const std::uint64_t death = locks.peer_ended(event.node, replica.end(), {how, oldest_unanswered(event.node)});
+    const std::uint64_t death = locks.peer_ended(event.node, replica.end(), {how, oldest_unanswered(event.node), witnesses_of(event)});
     std::erase_if(peer_members, [&](const auto& entry) { return entry.first == event.node; });
     std::erase_if(facts, [&](const auto& fact) { return fact.first.first == event.node; });
     std::erase_if(answers, [&](const auto& answer) { return answer.first.first == event.node; });
@@ -156,6 +156,17 @@ void NodeCore::Impl::peer_ended(const PeerEvent& event) {
         events.push_back(PeerEvicted{event.node, event.incarnation, mine && event.by == EndedBy::evicted});
     }
     if (live()) update_view();
+}
+
+std::bitset<limits::slots_max> NodeCore::Impl::witnesses_of(const PeerEvent& event) const {
+    std::bitset<limits::slots_max> out;
+    if (event.by != EndedBy::evicted) return out;       // its slot was claimed or left, perhaps since everybody else was read
+    for (NodeIndex node = 0; node < synced.size(); ++node) {
+        const auto fact = facts.find({node, event.node});
+        const bool knows = fact != facts.end() && fact->second.incarnation == event.incarnation;
+        out.set(node, member.peer(node).alive() && !knows);
+    }
+    return out;
 }
 
 // The oldest death here that `node` had not settled.
@@ -189,9 +200,15 @@ void NodeCore::Impl::log_fact(NodeIndex node, OwnFact& fact) {
 
 // Somebody evicted a life that this node does not follow, or not any more: nothing changes here, and that is the answer it waits for.
 void NodeCore::Impl::answer_fact(NodeIndex node, const disk::EvictRecord& evicted) {
-    if (node >= synced.size() || own_facts.contains(node)) return;
+    if (node >= synced.size()) return;
     const heartbeat::Peer& peer = member.peer(node);
     if (node != member.node() && peer.followed() && peer.header.incarnation == evicted.incarnation) return;
+    const auto own = own_facts.find(node);
+    if (own != own_facts.end()) {
+        const OwnFact& known = own->second;
+        const bool later = known.life == evicted.incarnation || known.life.generation > evicted.incarnation.generation;
+        if (later || known.death != 0 || !known.record.settled) return;
+    }
     OwnFact& fact = own_facts[node];
     fact.record = {.incarnation = evicted.incarnation, .last_sequence = evicted.last_sequence};
     fact.life = evicted.incarnation;

@@ -106,7 +106,7 @@ void NodeCore::Impl::slots_done(std::span<const std::byte> bytes) {
         if (!sights[node].header || node == member.node()) continue;
         const disk::SlotState state = sights[node].header->state;
         if (state == disk::SlotState::claiming || state == disk::SlotState::left)
-            learn_facts(node, bytes.subspan(std::size_t{node} * geometry.block_bytes, geometry.block_bytes));
+            learn_facts(node, state, bytes.subspan(std::size_t{node} * geometry.block_bytes, geometry.block_bytes));
     }
     membership_events();
     if (ended()) return;
@@ -128,20 +128,23 @@ void NodeCore::Impl::slots_done(std::span<const std::byte> bytes) {
         last_view = {slots_read.view, reads_done};
         view_known = true;
     }
-    update_view();
+    believe_facts();
+    if (!ended()) update_view();
 }
 
 // What a claimer or a leaver knew of deaths: true for ever, whatever has become of it. The records of a live node come in order,
 // through its replica.
-void NodeCore::Impl::learn_facts(NodeIndex node, std::span<const std::byte> block) {
+void NodeCore::Impl::learn_facts(NodeIndex node, disk::SlotState state, std::span<const std::byte> block) {
     scratch.clear();
     if (!disk::decode_slot_records(block, superblock.geometry.slot_offset(node), scratch)) return;
     for (const disk::Record& record : scratch) {
         const auto* evict = std::get_if<disk::EvictEntry>(&record);
         if (evict == nullptr || evict->evict.retracted || evict->node >= synced.size()) continue;
         if (evict->evict.incarnation.question()) asked.emplace(evict->node, node);
-        else
-            member.fact(node, evict->node, evict->evict.incarnation, evict->evict.last_sequence);
+        else {
+            hear_fact(node, *evict);
+            if (live() && state == disk::SlotState::claiming) answer_fact(evict->node, evict->evict);     // it waits for that
+        }
     }
 }
 
@@ -206,7 +209,33 @@ void NodeCore::Impl::pages_done(NodeIndex node, Result<std::span<const std::byte
     f.next += f.count;
     if (!complete) return;
     if (f.synced.read > synced[node].read) synced[node] = f.synced;
-    update_view();
+    believe_facts();
+    if (!ended()) update_view();
+}
+
+void NodeCore::Impl::hear_fact(NodeIndex by, const disk::EvictEntry& entry) {
+    const disk::EvictRecord& evict = entry.evict;
+    if (entry.node == member.node()) return member.fact(by, entry.node, evict.incarnation, evict.last_sequence);
+    const heartbeat::Peer& peer = member.peer(entry.node);
+    const bool heard = std::any_of(told_facts.begin(), told_facts.end(), [&](const Told& told) { return told.node == entry.node; });
+    if (!heard && peer.followed() && peer.header.incarnation == evict.incarnation)
+        told_facts.push_back({by, entry.node, evict.incarnation, evict.last_sequence, reads_done});
+}
+
+// A fact is believed when all others have been read after it was.
+void NodeCore::Impl::believe_facts() {
+    if (told_facts.empty()) return;
+    std::erase_if(told_facts, [&](const Told& fact) {
+        const heartbeat::Peer& peer = member.peer(fact.node);
+        if (!peer.followed() || peer.header.incarnation != fact.incarnation) return true;       // settled otherwise meanwhile
+        for (NodeIndex node = 0; node < synced.size(); ++node) {
+            if (node == member.node() || node == fact.node || !member.peer(node).alive()) continue;
+            if (synced[node].read <= fact.read) return false;
+        }
+        member.fact(fact.by, fact.node, fact.incarnation, fact.sequence);
+        return true;
+    });
+    membership_events();
 }
 
 // The view is as old as what is known of the node that is known worst.
@@ -240,7 +269,7 @@ void NodeCore::Impl::apply(NodeIndex node, std::uint32_t stamp, const disk::Reco
         if (evict->evict.retracted) facts.erase({node, evict->node});
         else facts[{node, evict->node}] = {evict->evict, stamp};
         if (evict->evict.retracted) return;
-        member.fact(node, evict->node, evict->evict.incarnation, evict->evict.last_sequence);
+        hear_fact(node, *evict);
         answer_fact(evict->node, evict->evict);
     } else if (const auto* fence = std::get_if<disk::FenceEntry>(&record)) {
         if (!fence->fence.retracted && fence->node == member.node() && fence->fence.incarnation == member.incarnation())
