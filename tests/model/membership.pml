@@ -27,24 +27,26 @@
 #endif
 
 /* An image of a slot. `up`: the lock is held or tried for. `late`: the write that was on its way when its life ended, with
- * the highest sequence of that life. ev, evl: the life of each node that this one has found dead, and its last image. */
-typedef Image { byte life; bit live; bit up; bit late; byte ev[N]; bit evl[N] }
+ * the highest sequence of that life. ev, evl: the life of each node that this one has found dead, and its last image. answer:
+ * the claim of each node that this one has seen and follows. */
+typedef Image { byte life; bit live; bit up; bit late; byte ev[N]; bit evl[N]; byte answer[N] }
 #define STARTS(n) ((n) == 1 || ((n) == 0 && !JOINER))
 Image r[N];
 Image z[N];             /* on its way; life 0: none */
 byte lives[N];          /* life whose lease runs; 0: none */
 bit use[N];
-byte follows[N];        /* life of node 1 that each node follows: whoever lives has read all slots within the joiner's patience */
+byte running[N];        /* life that is live; 0: none, or a claim */
+byte follows[N];        /* life of node 1 that each node follows */
 
 inline copy_image(to, from) {
   d_step { to.life = from.life; to.live = from.live; to.up = from.up; to.late = from.late;
-    x = 0; do :: x < N -> to.ev[x] = from.ev[x]; to.evl[x] = from.evl[x]; x++ :: else -> break od; x = 0 }
+    x = 0; do :: x < N -> to.ev[x] = from.ev[x]; to.evl[x] = from.evl[x]; to.answer[x] = from.answer[x]; x++ :: else -> break od; x = 0 }
 }
 
 /* The own state goes to `to`. */
 inline compose(to, is_late) {
   d_step { to.life = life; to.live = live; to.up = up; to.late = is_late;
-    x = 0; do :: x < N -> to.ev[x] = ev[x]; to.evl[x] = evl[x]; x++ :: else -> break od; x = 0 }
+    x = 0; do :: x < N -> to.ev[x] = ev[x]; to.evl[x] = evl[x]; to.answer[x] = (x != me && live -> k[x] : 0); x++ :: else -> break od; x = 0 }
 }
 
 /* `j` is read: who lives there, and is it known what that life wants? */
@@ -54,19 +56,19 @@ inline see() {
     if
     :: r[j].life == 0 -> cur[j] = (k[j] == 0 || over[j])
     :: r[j].life != 0 && r[j].life == k[j] && over[j] ->
-       /* nobody, unless a later image than the last that counts covers whoever lives here now */
-       cur[j] = (!r[j].late || last[j] || BUG == 1)
+       cur[j] = 1                                 /* nobody: a new life would not be live before this node has answered its claim */
     :: r[j].life != 0 && r[j].life == k[j] && !over[j] ->
        if :: r[j].late || !last[j] -> last[j] = r[j].late; take = 1 :: else fi
     :: r[j].life > k[j] ->
        /* its claim says that the life before it has ended */
-       if :: k[j] != 0 && !over[j] -> ev[j] = k[j]; evl[j] = last[j]; changed = 1 :: else fi;
-       k[j] = r[j].life; if :: j == 1 -> follows[me] = k[j] :: else fi; over[j] = 0; last[j] = r[j].late; take = 1
+       if :: k[j] != 0 && !over[j] -> ev[j] = k[j]; evl[j] = last[j] :: else fi;
+       changed = 1;
+       k[j] = r[j].life; over[j] = 0; last[j] = r[j].late; take = 1; if :: j == 1 -> follows[me] = k[j] :: else fi
     :: r[j].life != 0 && r[j].life < k[j] -> cur[j] = (BUG == 2); if :: BUG == 2 -> ups[j] = 0 :: else fi
     fi;
     if
     :: take ->
-       cur[j] = 1; ups[j] = r[j].live && r[j].up; ack[j] = (life <= 1 || r[j].ev[me] == life - 1 || BUG == 5 || (BUG == 6 && !r[j].live)); take = 0;
+       cur[j] = 1; ups[j] = r[j].live && r[j].up; ack[j] = (r[j].answer[me] == life || !r[j].live || BUG == 4); take = 0;
        x = 0;
        do
        :: x < N && x != j ->
@@ -92,7 +94,7 @@ proctype node(byte me) {
 
   if
   :: atomic { STARTS(me) -> life = 1; live = 1;
-       j = 0; do :: j < 2 -> if :: j != me && STARTS(j) -> k[j] = 1 :: else fi; j++ :: else -> break od; j = 0; follows[me] = 1; goto work }
+       j = 0; do :: j < 2 -> if :: j != me && STARTS(j) -> k[j] = 1 :: else fi; j++ :: else -> break od; j = 0; running[me] = 1; follows[me] = 1; goto work }
   :: atomic { !STARTS(me) -> goto join }
   fi;
 
@@ -118,14 +120,27 @@ claimed:
     going = 1; x = 0;
     do
     :: x < N ->
-       /* everybody who may live is followed, was seen to live since (not merely an image of somebody dead), and has said
-       that it knows of the end of the life before */
-       if :: x != me && (!cur[x] || (k[x] != 0 && !over[x] && ((lives[x] != k[x] && BUG != 3) || (!ack[x] && follows[x] != life)))) -> going = 0 :: else fi; x++
+       /* everybody who may live is followed, and whoever is live has answered this claim: an image may be of somebody dead */
+       if :: x != me && (!cur[x] || (k[x] != 0 && !over[x] && !ack[x])) -> going = 0 :: else fi; x++
     :: else -> break
     od; x = 0;
     if
-    :: going -> going = 0; live = 1; printf("node %d is live\n", me); changed = 1; goto write
+    :: going -> going = 0; goto turn_live
     :: else -> goto judge
+    fi
+  }
+turn_live:
+  /* This write completes within io_timeout of the read before, or the claim goes on. A claim waits longer than that before its
+     last read. So who turns live has seen everybody who is live, and is seen by them. */
+  atomic {
+    going = 1; x = 0;
+    do
+    :: x < N -> if :: x != me && running[x] != 0 && (running[x] != k[x] || (me == 1 && follows[x] != life)) && BUG != 1 && BUG != 4 -> going = 0 :: else fi; x++
+    :: else -> break
+    od; x = 0;
+    if
+    :: going -> going = 0; live = 1; running[me] = life; printf("node %d is live\n", me); compose(r[me], 0); changed = 0; goto work
+    :: else -> goto claimed
     fi
   }
 join_again:
@@ -134,7 +149,7 @@ join_again:
 work:
   atomic {
     if
-    :: lost -> lives[me] = 0; use[me] = 0; goto gone
+    :: lost -> lives[me] = 0; running[me] = 0; use[me] = 0; goto gone
     :: !lost && !up && rounds < ROUNDS && !(QUIET && me < 2 && life == 1) -> rounds++; up = 1; fresh = 0; changed = 1
     :: !lost && !up
     :: !lost && up && use[me] -> use[me] = 0; up = 0; changed = 1; printf("node %d releases\n", me)
@@ -167,8 +182,8 @@ judge:
   :: atomic { judged == 0 ->
        x = 0;
        do
-       :: x < N && (x == me || k[x] == 0 || over[x] || r[x].life != k[x] || r[x].late != last[x] || (lives[x] != 0 && BUG != 4)) -> x++
-       :: x < N && !(x == me || k[x] == 0 || over[x] || r[x].life != k[x] || r[x].late != last[x] || (lives[x] != 0 && BUG != 4)) ->
+       :: x < N && (x == me || k[x] == 0 || over[x] || r[x].life != k[x] || r[x].late != last[x] || (lives[x] != 0 && BUG != 3)) -> x++
+       :: x < N && !(x == me || k[x] == 0 || over[x] || r[x].life != k[x] || r[x].late != last[x] || (lives[x] != 0 && BUG != 3)) ->
           judged = x + 1; ev[x] = k[x]; evl[x] = last[x]; changed = 1;
           printf("node %d finds life %d of %d dead\n", me, k[x], x); break
        :: x == N -> break
@@ -202,7 +217,7 @@ judge:
     goto work
   }
 ending:
-  atomic { hung = 0; lives[me] = 0; use[me] = 0; printf("node %d: life %d is over\n", me, life) };
+  atomic { hung = 0; lives[me] = 0; running[me] = 0; use[me] = 0; printf("node %d: life %d is over\n", me, life) };
 gone:
   atomic {
     up = 0; live = 0; changed = 0; fresh = 0; lost = 0; rounds = 0; judged = 0; j = 0; going = 0; good = 0;
@@ -220,7 +235,7 @@ end:
   do
   :: atomic { z[1].life != 0 && lives[1] != z[1].life ->
        printf("the late write of node 1 lands\n"); copy_image(r[1], z[1]); z[1].life = 0; z[1].live = 0; z[1].up = 0; z[1].late = 0;
-       x = 0; do :: x < N -> z[1].ev[x] = 0; z[1].evl[x] = 0; x++ :: else -> break od; x = 0 }
+       x = 0; do :: x < N -> z[1].ev[x] = 0; z[1].evl[x] = 0; z[1].answer[x] = 0; x++ :: else -> break od; x = 0 }
   od
 }
 
