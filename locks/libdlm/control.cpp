@@ -18,8 +18,10 @@ int ask(int fd, const wire::Message& request, OnSignal on_signal = OnSignal::go_
 }
 
 int connect_and_ask(const wire::Message& request) {
+    std::string run_dir;
+    if (const int error = find_run_dir(run_dir)) return error;
     Descriptor fd;
-    if (const int error = connect_control(fd)) return error;
+    if (const int error = connect_control(run_dir, fd)) return error;
     return ask(fd.get(), request);
 }
 
@@ -43,7 +45,7 @@ int create_lockspace(std::string_view name, std::uint32_t mode, std::uint32_t fl
 
 void close_lockspace(Use& use) {
     Descriptor fd;
-    const bool reachable = connect_control(fd) == 0;
+    const bool reachable = connect_control(use->run_dir(), fd) == 0;
     const std::uint64_t owner = use->owner();
     close_handle(use);
     if (reachable) (void)ask(fd.get(), wire::SettleOwner{.owner = owner});
@@ -51,7 +53,7 @@ void close_lockspace(Use& use) {
 
 int release_lockspace(Use& use, bool force) {
     Descriptor fd;
-    const int unreachable = connect_control(fd);
+    const int unreachable = connect_control(use->run_dir(), fd);
     const wire::ReleaseLockspace request{.force = force, .owner = use->owner(), .name = wire::Name::of(use->name())};
     close_handle(use);
     if (unreachable != 0) return unreachable;

@@ -18,6 +18,7 @@ namespace lkf = dlm::lkf;
 struct Handle::Shared {
     pthread_mutex_t exchange;                    // robust: a child may be killed between request and answer
     std::uint32_t sequence;
+    std::atomic<bool> child_calls;               // a forked child has used the sockets, too
 };
 
 namespace {
@@ -83,7 +84,9 @@ std::uint32_t thread_id() {
 int Handle::open(std::string_view name, Handle*& out) {
     (void)is_forked_child();                     // made before the first fork that matters
     Descriptor requests, callbacks;
-    if (const int error = connect_lockspace(name, requests)) return error;
+    std::string run_dir;
+    if (const int error = find_run_dir(run_dir)) return error == EUNATCH ? ENOENT : error;
+    if (const int error = connect_lockspace(run_dir, name, requests)) return error;
     wire::Packet packet;
     wire::encode(wire::Message(wire::Hello{}), packet);
     if (const int error = send_packet(requests.get(), packet)) return error == ENOTCONN ? ENOENT : error;
@@ -99,13 +102,15 @@ int Handle::open(std::string_view name, Handle*& out) {
     pthread_mutex_init(&shared->exchange, &attributes);
     pthread_mutexattr_destroy(&attributes);
     shared->sequence = 0;
-    out = new (std::nothrow) Handle(name, std::move(requests), std::move(callbacks), welcome.owner, shared);
+    shared->child_calls.store(false);
+    out = new (std::nothrow) Handle(name, run_dir, std::move(requests), std::move(callbacks), welcome.owner, shared);
     if (out == nullptr) ::munmap(page, shared_bytes);
     return out == nullptr ? ENOMEM : 0;
 }
 
-Handle::Handle(std::string_view name, Descriptor requests, Descriptor callbacks, std::uint64_t owner, Shared* shared)
-    : name_(name), requests_(std::move(requests)), callbacks_(std::move(callbacks)), owner_(owner), shared_(shared) {}
+Handle::Handle(std::string_view name, const std::string& run_dir, Descriptor requests, Descriptor callbacks,
+               std::uint64_t owner, Shared* shared)
+    : name_(name), run_dir_(run_dir), requests_(std::move(requests)), callbacks_(std::move(callbacks)), owner_(owner), shared_(shared) {}
 
 Handle::~Handle() {
     for (const int kick : spare_kicks_) ::close(kick);
@@ -117,7 +122,7 @@ void Handle::close_sockets() {
     callbacks_.reset();
 }
 
-bool Handle::single() const { return !fork_seen_ && !is_forked_child(); }
+bool Handle::single() const { return !is_forked_child() && !shared_->child_calls.load(std::memory_order_relaxed); }
 
 int Handle::lost() {
     lost_.store(true);
@@ -150,6 +155,7 @@ int Handle::exchange_locked(M& request, wire::Message& answer) {
 template <class M>
 int Handle::exchange(M& request, wire::Message& answer) {
     if (lost_.load()) return ENOTCONN;
+    if (is_forked_child()) shared_->child_calls.store(true);
     const Uncancelled uncancelled;
     if (pthread_mutex_lock(&shared_->exchange) == EOWNERDEAD) pthread_mutex_consistent(&shared_->exchange);
     const int error = exchange_locked(request, answer);
@@ -183,7 +189,7 @@ int Handle::lock(wire::Lock& request, std::uint32_t& id) {
     const bool converts = (request.flags & lkf::convert) != 0;
     std::optional<Known> before;
     bool silent = false;
-    if (!converts && single() && !may_be_refused(request)) {
+    if (!converts && !is_forked_child() && !may_be_refused(request)) {
         request.id = take_reserved_id();
         silent = request.id != 0;
     }
@@ -289,14 +295,12 @@ void Handle::fork_prepare() {
 }
 
 void Handle::fork_parent() {
-    fork_seen_ = true;
     waiting_mutex_.unlock();
     table_mutex_.unlock();
     receive_mutex_.unlock();
 }
 
 void Handle::fork_child() {
-    fork_seen_ = true;
     thread_started_ = false;
     reserved_.clear();
     waiters_.clear();

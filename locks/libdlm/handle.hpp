@@ -59,6 +59,7 @@ public:
     Handle& operator=(const Handle&) = delete;
 
     const std::string& name() const { return name_; }
+    const std::string& run_dir() const { return run_dir_; }
     int callbacks_fd() const { return callbacks_.get(); }
     std::uint64_t owner() const { return owner_; }
 
@@ -98,9 +99,10 @@ private:
         bool busy = true;
     };
 
-    Handle(std::string_view name, Descriptor requests, Descriptor callbacks, std::uint64_t owner, Shared* shared);
+    Handle(std::string_view name, const std::string& run_dir, Descriptor requests, Descriptor callbacks,
+           std::uint64_t owner, Shared* shared);
 
-    bool single() const;                         // nobody else can have used the sockets
+    bool single() const;                         // no other process has used the sockets
     bool thread_runs() const;
     std::uint32_t take_reserved_id();
     template <class M>
@@ -117,6 +119,7 @@ private:
     void thread_loop();
 
     const std::string name_;
+    const std::string run_dir_;                  // of the daemon, as it was found when the handle was opened
     Descriptor requests_, callbacks_;
     const std::uint64_t owner_;
     Shared* const shared_;
@@ -124,7 +127,6 @@ private:
     Mutex table_mutex_;
     std::unordered_map<std::uint32_t, Known> known_;
     std::vector<std::uint32_t> reserved_;
-    bool fork_seen_ = false;
 
     Mutex receive_mutex_;                        // from taking a callback to having filled in a waiter's lksb
     Mutex waiting_mutex_;

@@ -102,18 +102,13 @@ int find_run_dir(std::string& out) {
     return has_socket(out) ? 0 : find_below(default_run_dir, out);
 }
 
-int connect_control(Descriptor& out) {
-    std::string directory;
-    if (const int error = find_run_dir(directory)) return error;
-    const int error = connect_to(directory, wire::control_socket_name, out);
+int connect_control(const std::string& run_dir, Descriptor& out) {
+    const int error = connect_to(run_dir, wire::control_socket_name, out);
     return error == ECONNREFUSED || error == ENOENT ? EUNATCH : error;
 }
 
-int connect_lockspace(std::string_view name, Descriptor& out) {
-    std::string directory;
-    if (const int error = find_run_dir(directory)) return error == EUNATCH ? ENOENT : error;
-    directory += "/";
-    directory += wire::lockspace_directory;
+int connect_lockspace(const std::string& run_dir, std::string_view name, Descriptor& out) {
+    const std::string directory = run_dir + "/" + wire::lockspace_directory;
     const int error = connect_to(directory, wire::lockspace_prefix + std::string(name), out);
     return error == ECONNREFUSED ? ENOENT : error;
 }

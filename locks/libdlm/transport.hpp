@@ -34,9 +34,9 @@ private:
 
 // EUNATCH: no daemon; ENOTUNIQ: several and no SDLM_RUN_DIR.
 int find_run_dir(std::string& out);
-int connect_control(Descriptor& out);
+int connect_control(const std::string& run_dir, Descriptor& out);
 // ENOENT: no such lockspace on this node; EACCES.
-int connect_lockspace(std::string_view name, Descriptor& out);
+int connect_lockspace(const std::string& run_dir, std::string_view name, Descriptor& out);
 
 // Blocks while the socket is full. ENOTCONN when the daemon has ended the connection.
 int send_packet(int fd, const wire::Packet& packet);

@@ -163,30 +163,44 @@ double pairs_per_second(Load& load, unsigned in_flight, double span_seconds) {
     return static_cast<double>(load.pairs) * 1e9 / static_cast<double>((disk::boottime_now() - start).ns);
 }
 
-// Packets per second through a socket, one way, with a reader that only takes them: the socket's own rate.
-double packets_per_second(double span_seconds) {
-    int pair[2];
-    if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) failed("socketpair");
-    const pid_t child = ::fork();
-    if (child < 0) failed("fork");
-    char packet[96] = {};
-    if (child == 0) {
-        ::close(pair[0]);
-        while (::recv(pair[1], packet, sizeof packet, 0) > 0) {
+// A child that takes packets and does nothing: the socket's own rate, one way.
+class Sink {
+public:
+    Sink() {
+        int pair[2];
+        if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) failed("socketpair");
+        fd_ = pair[0];
+        child_ = ::fork();
+        if (child_ < 0) failed("fork");
+        char packet[96];
+        if (child_ == 0) {
+            ::close(pair[0]);
+            while (::recv(pair[1], packet, sizeof packet, 0) > 0) {
+            }
+            ::_exit(0);
         }
-        ::_exit(0);
+        ::close(pair[1]);
     }
-    ::close(pair[1]);
-    const Instant start = disk::boottime_now();
-    const Instant end = start + Duration{static_cast<std::int64_t>(span_seconds * 1e9)};
-    std::uint64_t sent = 0;
-    for (; sent % 64 != 0 || disk::boottime_now() < end; ++sent)
-        if (::send(pair[0], packet, sizeof packet, MSG_NOSIGNAL) < 0) failed("send");
-    const Duration span = disk::boottime_now() - start;
-    ::close(pair[0]);
-    ::waitpid(child, nullptr, 0);
-    return static_cast<double>(sent) * 1e9 / static_cast<double>(span.ns);
-}
+    ~Sink() {
+        ::close(fd_);
+        ::waitpid(child_, nullptr, 0);
+    }
+    Sink(const Sink&) = delete;
+    Sink& operator=(const Sink&) = delete;
+    double packets_per_second(double span_seconds) const {
+        const char packet[96] = {};
+        const Instant start = disk::boottime_now();
+        const Instant end = start + Duration{static_cast<std::int64_t>(span_seconds * 1e9)};
+        std::uint64_t sent = 0;
+        for (; sent % 64 != 0 || disk::boottime_now() < end; ++sent)
+            if (::send(fd_, packet, sizeof packet, MSG_NOSIGNAL) < 0) failed("send");
+        return static_cast<double>(sent) * 1e9 / static_cast<double>((disk::boottime_now() - start).ns);
+    }
+
+private:
+    int fd_ = -1;
+    pid_t child_ = -1;
+};
 
 struct Figures {
     Samples echo, floor, pair_cached, lock_fresh;
@@ -216,12 +230,12 @@ void measure_latency(Figures& f, const Options& options, const Echo& echo, RawFl
     }
 }
 
-void measure_rates(Figures& f, const Options& options, dlm_lshandle_t ls) {
+void measure_rates(Figures& f, const Options& options, const Sink& sink, dlm_lshandle_t ls) {
     Load cached{.ls = ls}, fresh{.ls = ls, .fresh_names = true};
     pairs_per_second(cached, options.in_flight, options.seconds / 4);
     constexpr unsigned turns = 4;
     for (unsigned turn = 0; turn < turns; ++turn) {
-        f.packets += packets_per_second(options.seconds / turns) / turns;
+        f.packets += sink.packets_per_second(options.seconds / turns) / turns;
         f.cached += pairs_per_second(cached, options.in_flight, options.seconds / turns) / turns;
         f.fresh += pairs_per_second(fresh, options.in_flight, options.seconds / turns) / turns;
     }
@@ -282,11 +296,12 @@ int run(int argc, char** argv) {
     ::setenv("SDLM_RUN_DIR", run_dir.c_str(), 1);
     Figures figures;
     const Echo echo;
+    const Sink sink;
     RawFloor floor(device, superblock, 15);
     {
         const Handle handle("bench");
         measure_latency(figures, options, echo, floor, handle.get());
-        measure_rates(figures, options, handle.get());
+        measure_rates(figures, options, sink, handle.get());
     }
     print(figures, options);
     daemon.kill(SIGTERM);

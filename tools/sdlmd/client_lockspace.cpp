@@ -200,8 +200,37 @@ int ClientLockspace::welcome(Arrival arrival) {
 void ClientLockspace::mark(dlm::OwnerId id) { marked_.push_back(id); }
 
 void ClientLockspace::requests_ready(dlm::OwnerId id) {
-    if (!owner_of_id_[id]->serve(batch_, packets_per_round, reactor_.now())) return end(id);
+    const auto taken = owner_of_id_[id]->serve(batch_, packets_per_round, reactor_.now());
+    if (!taken) return end(id);
     mark(id);
+    if (*taken >= busy_packets) set_pace(id, ClientOwner::Pace::timed);
+}
+
+// A packet that wakes the daemon costs both sides more than all the rest of it; a busy client's packets are collected.
+void ClientLockspace::set_pace(dlm::OwnerId id, ClientOwner::Pace pace) {
+    ClientOwner& owner = *owner_of_id_[id];
+    if (owner.pace == pace) return;
+    owner.pace = pace;
+    owner.empty_looks = 0;
+    reactor_.change_watch(owner.requests_fd(), pace == ClientOwner::Pace::timed ? 0 : POLLIN);
+    if (pace == ClientOwner::Pace::timed) timed_.push_back(id);
+}
+
+Instant ClientLockspace::look(Instant now) {
+    for (const dlm::OwnerId id : std::exchange(timed_, {})) {
+        ClientOwner* owner = owner_of_id_[id].get();
+        if (owner == nullptr || owner->pace != ClientOwner::Pace::timed) continue;
+        const auto taken = owner->serve(batch_, packets_per_round, now);
+        if (!taken) {
+            end(id);
+            continue;
+        }
+        if (*taken > 0) mark(id);
+        owner->empty_looks = *taken > 0 ? 0 : owner->empty_looks + 1;
+        if (owner->empty_looks >= busy_looks_max) set_pace(id, ClientOwner::Pace::woken);
+        else timed_.push_back(id);
+    }
+    return timed_.empty() ? never : now + busy_pause;
 }
 
 void ClientLockspace::callbacks_ready(dlm::OwnerId id, std::uint32_t revents) {
@@ -236,6 +265,7 @@ void ClientLockspace::end(dlm::OwnerId id) {
     reactor_.unwatch(owner.requests_fd());
     reactor_.unwatch(owner.callbacks_fd());
     owners_.erase(owner.token());
+    std::erase(timed_, id);
     const auto user = owners_of_user_.find(owner.peer().uid);
     if (--user->second == 0) owners_of_user_.erase(user);
     // The number may be given out again: nothing that was meant for this owner may reach the next one.

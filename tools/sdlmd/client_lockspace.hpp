@@ -14,6 +14,9 @@ namespace sdlm::tools {
 inline constexpr std::size_t owners_max = 16384;                   // of one lockspace
 inline constexpr std::size_t owners_of_user_max = 1024;            // of one user other than root
 inline constexpr unsigned packets_per_round = 256;                 // taken from one owner
+inline constexpr unsigned busy_packets = 8;                        // at once: an owner that has many requests under way
+inline constexpr unsigned busy_looks_max = 4;                      // without a packet: not busy any more
+inline constexpr Duration busy_pause{40'000};                      // between two looks
 
 class ClientLockspace {
 public:
@@ -30,6 +33,8 @@ public:
     int set_mode(std::uint32_t mode) const;
     // If every copy of the owner's sockets is closed, its end takes effect now.
     bool settle(std::uint64_t token);
+    // Looks at busy owners; when to do so again, or never.
+    Instant look(Instant now);
     // Hands out what the locks have to say and sends what clients can take.
     enum class Flushed : std::uint8_t { all, with_ends };          // with_ends: demands have changed
     Flushed flush();
@@ -53,6 +58,7 @@ private:
     int welcome(Arrival arrival);
     void requests_ready(dlm::OwnerId id);
     void callbacks_ready(dlm::OwnerId id, std::uint32_t revents);
+    void set_pace(dlm::OwnerId id, ClientOwner::Pace pace);
     void flush_once();
     void flush(dlm::OwnerId id);
     void drain_and_end(dlm::OwnerId id);
@@ -70,6 +76,7 @@ private:
     std::map<std::uint64_t, dlm::OwnerId> owners_;                 // by token
     std::vector<dlm::OwnerId> marked_;                             // have something to send, perhaps
     std::map<uid_t, std::size_t> owners_of_user_;
+    std::vector<dlm::OwnerId> timed_;                              // busy owners
 };
 
 }  // namespace sdlm::tools

@@ -84,22 +84,24 @@ bool ClientOwner::closed() const {
 }
 
 // What was sent before the end counts: it may have been a lock that is to outlive its program.
-bool ClientOwner::serve(PacketBatch& batch, unsigned packets, Instant now) {
+std::optional<unsigned> ClientOwner::serve(PacketBatch& batch, unsigned packets, Instant now) {
     bool reset = false;
-    for (unsigned taken = 0; taken < packets;) {
+    unsigned taken = 0;
+    while (taken < packets) {
         const int got = batch.receive(requests_.get());
         if (got < 0 && errno == ECONNRESET && !reset) {
             reset = true;                        // told once, before the packets that are still there
             continue;
         }
-        if (got < 0) return is_wait(errno);
+        if (got < 0 && !is_wait(errno)) return std::nullopt;
+        if (got < 0) break;
         for (unsigned i = 0; i < static_cast<unsigned>(got); ++i, ++taken) {
-            if (batch.received(i).empty()) return false;
-            if (!take(batch.received(i), now)) return false;
+            if (batch.received(i).empty()) return std::nullopt;
+            if (!take(batch.received(i), now)) return std::nullopt;
         }
-        if (static_cast<unsigned>(got) < PacketBatch::packets_max) return true;
+        if (static_cast<unsigned>(got) < PacketBatch::packets_max) break;
     }
-    return true;
+    return taken;
 }
 
 bool ClientOwner::take(std::span<const std::byte> packet, Instant now) {

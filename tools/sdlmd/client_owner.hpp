@@ -57,8 +57,9 @@ public:
     std::uint64_t token() const { return token_; }
     const ucred& peer() const { return peer_; }
 
-    // Takes what has arrived, up to `packets`; false: the owner has ended or misbehaved (problem() says how).
-    bool serve(PacketBatch& batch, unsigned packets, Instant now);
+    // Takes what has arrived, up to `packets`, and says how many; nullopt: the owner has ended or misbehaved (problem()
+    // says how).
+    std::optional<unsigned> serve(PacketBatch& batch, unsigned packets, Instant now);
     // Every copy of one of its sockets is closed.
     bool closed() const;
     bool push(const dlm::Callback& callback);    // false: it reads too little
@@ -66,6 +67,11 @@ public:
     // Sends answers and callbacks. blocked: more when the callback socket is writable.
     Flow flush(PacketBatch& batch);
     const char* problem() const { return problem_; }
+
+    // Busy owners are looked at by the clock, not when a packet comes: so many packets cost one wake-up.
+    enum class Pace : std::uint8_t { woken, timed };
+    Pace pace = Pace::woken;
+    unsigned empty_looks = 0;                    // in a row, while timed
 
 private:
     bool take(std::span<const std::byte> packet, Instant now);

@@ -106,12 +106,15 @@ void ClientService::leave() {
 }
 
 void ClientService::before_pump(Instant now) {
-    for (auto& [name, lockspace] : lockspaces_)
+    next_look_ = never;
+    for (auto& [name, lockspace] : lockspaces_) {
+        next_look_ = earlier(next_look_, lockspace->look(now));
         if (lockspace->locks().next_deadline() <= now) lockspace->locks().expire(now);
+    }
 }
 
 Instant ClientService::after_pump(Instant now) {
-    Instant wake = never;
+    Instant wake = next_look_;
     for (auto& [name, lockspace] : lockspaces_) {
         if (lockspace->flush() == ClientLockspace::Flushed::with_ends) wake = now;
         wake = earlier(wake, lockspace->locks().next_deadline());

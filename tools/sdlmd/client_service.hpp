@@ -68,6 +68,7 @@ private:
     std::map<int, Connection> connections_;
     std::map<std::string, std::unique_ptr<ClientLockspace>> lockspaces_;
     std::uint64_t activity_ = 0;
+    Instant next_look_ = never;
     std::optional<std::uint32_t> node_id_;                         // while live
     bool lost_ = false;
 };
