@@ -223,7 +223,7 @@ void Membership::write_completed(Instant now, Instant submitted, std::uint64_t s
                 }
                 claim_written_ = true;
                 lease_end_ = submitted + config_.timing.lease;
-                settled_at_ = now + config_.timing.io_timeout * drift_num / drift_den;
+                settled_at_ = SDLM_CANARY(10) ? now : now + config_.timing.io_timeout * drift_num / drift_den;
             } else {
                 lease_end_ = submitted + config_.timing.lease;
             }

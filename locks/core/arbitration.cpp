@@ -146,7 +146,7 @@ void LocksCore::decide(Resource& r, const Scan& s, Instant now) {
     const bool known = SDLM_CANARY(1) || (r.flag_write != 0 && view_ >= r.flag_write);
     // I6: the value may be on its way from one slot to another, or from the dead to their heirs.
     r.settling = known && r.changed_read >= view_read_;
-    const bool inherited = r.unsettled == 0 || (!s.interest && s.best.version == 0);
+    const bool inherited = SDLM_CANARY(8) || r.unsettled == 0 || (!s.interest && s.best.version == 0);
     if (known && !r.settling && inherited) grant(r, s, now, false);
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "disk/base/assert.hpp"
+#include "disk/base/canary.hpp"
 #include "disk/base/limits.hpp"
 #include "locks/core/locks_core.hpp"
 #include "locks/core/mode.hpp"
@@ -89,7 +90,7 @@ void LocksCore::inherit(Resource& r, const LockRecord& dead, std::uint64_t death
         }
         return;
     }
-    if (spoiled || (outdated && dead.lvb.version > elsewhere)) r.suspect_at = death;
+    if (!SDLM_CANARY(9) && (spoiled || (outdated && dead.lvb.version > elsewhere))) r.suspect_at = death;
     if (outdated || !newer(dead.lvb, r.carried)) return;
     const Scan s = scan(r);
     if (newer(s.best, dead.lvb)) return;

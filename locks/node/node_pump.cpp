@@ -4,6 +4,7 @@
 #include <array>
 
 #include "disk/base/assert.hpp"
+#include "disk/base/canary.hpp"
 #include "locks/node/node_impl.hpp"
 
 namespace sdlm::node {
@@ -303,7 +304,7 @@ void NodeCore::Impl::check_settled() {
 
 bool NodeCore::Impl::answered(NodeIndex by) const {
     const auto answer = answers.find({by, member.node()});
-    return answer != answers.end() && answer->second.nonce == member.incarnation().nonce;
+    return SDLM_CANARY(7) || (answer != answers.end() && answer->second.nonce == member.incarnation().nonce);
 }
 
 // All peers are known completely, and every live peer has said that it knows of every death that is still to be seen.
