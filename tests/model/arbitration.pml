@@ -117,12 +117,13 @@ inline scan() {
           :: else
           fi;
           if
-          :: p[i].ph == NONE || !INC(p[i].w, want)
-          :: p[i].ph == TRY && INC(p[i].w, want) -> if :: t == 0 || BEFORE(i) -> try_low = 1 :: else -> try_high = 1 fi
-          :: p[i].ph == WAIT && INC(p[i].w, want) && (t == 0 || BEFORE(i)) ->
+          /* ... or it cannot be granted before what is used here is given up: it is in nobody's way */
+          :: p[i].ph == NONE || !INC(p[i].w, want) || INC(p[i].w, use[me])
+          :: p[i].ph == TRY && INC(p[i].w, want) && !INC(p[i].w, use[me]) -> if :: t == 0 || BEFORE(i) -> try_low = 1 :: else -> try_high = 1 fi
+          :: p[i].ph == WAIT && INC(p[i].w, want) && !INC(p[i].w, use[me]) && (t == 0 || BEFORE(i)) ->
              wait_low = 1;
              if :: !p[i].nq -> wait_low_queued = 1 :: else fi
-          :: p[i].ph == WAIT && INC(p[i].w, want) && !(t == 0 || BEFORE(i))
+          :: p[i].ph == WAIT && INC(p[i].w, want) && !INC(p[i].w, use[me]) && !(t == 0 || BEFORE(i))
           fi;
           if :: p[i].ph != NONE && p[i].t == PROV && INC(p[i].w, want) && (after & (1 << i)) -> unplaced = 1 :: else fi
        :: else
