@@ -100,7 +100,6 @@ void Impl::decide(Resource& r, Lock& l) {
         const bool overtakes = converts ? !first || v == Verdict::behind : l.has(lkf::noorder) && !first;
         if (l.undecided || l.has(lkf::noqueue) || overtakes || (v == Verdict::ask && other_mode(l) != l.wanted))
             return defer(r, l);
-        if (v == Verdict::behind) r.scan_owed = true;
         return enqueue(r, l, v);
     }
     if (converts && !l.has(lkf::noqueue) && deadlock(r, l, When::arrival)) {
@@ -133,6 +132,7 @@ bool Impl::decide_other(Resource& r, Lock& l) {
 void Impl::defer(Resource& r, Lock& l) {
     if (l.undecided) return;
     l.undecided = true;
+    r.deferred = true;
     r.undecided.push_back(&l);
     set_patience(l, now + patience);
 }
@@ -150,6 +150,9 @@ void Impl::enqueue(Resource& r, Lock& l, Verdict v) {
     const bool converts = l.has_granted;
     unplace(r, l);
     place(r, l, converts ? Place::converting : Place::waiting);
+    // A conversion that could not wait for the operation before it any longer is on its own from here on.
+    if (converts && v == Verdict::behind) v = verdict(r, l, l.wanted, When::queued);
+    if (v == Verdict::behind) r.scan_owed = true;
     if (v == Verdict::ask || v == Verdict::held_back) r.due.push_back(&l);
     tell_queue(r.granted, l);
 }
@@ -173,7 +176,10 @@ void Impl::demote(Resource& r, Lock& l) {
     r.count_mode(l.granted);
     l.sb_flags |= sbf::demoted;
     scan_converting(r);
-    const Verdict v = verdict(r, l, l.wanted, When::arrival);
+    const bool after = std::any_of(r.due.begin(), r.due.end(), [&](const Lock* d) {
+        return conflicts(l.wanted, asked_mode(*d)) && still_open(*d);
+    });
+    const Verdict v = after ? Verdict::no : verdict(r, l, l.wanted, When::arrival);
     if (v != Verdict::yes) return enqueue(r, l, v);
     grant(r, l, l.wanted);
     scan(r);
@@ -196,7 +202,8 @@ void Impl::unplace(Resource& r, Lock& l) {
 // The scan has met one that would be granted by now if the nodes had said yes. Not for ever, though: it may wait for them long.
 bool Impl::after_due(Resource& r, Lock& l, Mode mode) {
     const bool after = std::any_of(r.due.begin(), r.due.end(), [&](const Lock* d) {
-        return d != &l && conflicts(mode, asked_mode(*d)) && still_open(*d);
+        return d != &l && conflicts(mode, asked_mode(*d)) && still_open(*d) && precedes(*d, l) &&
+               verdict(r, *d, asked_mode(*d), When::queued) == Verdict::ask;
     });
     if (!after) return false;
     r.scan_owed = true;
@@ -220,6 +227,7 @@ bool Impl::try_queued(Resource& r, Lock& l) {
         return true;
     }
     if (v == Verdict::yes || (v == Verdict::ask && after_due(r, l, l.wanted))) return false;
+    if (v == Verdict::behind) r.scan_owed = true;
     if (v == Verdict::held_back) make_due(r, l);
     if (v == Verdict::ask) {
         r.scan_owed = true;

@@ -16,8 +16,13 @@ using locks::covers;
 void Impl::settle(Resource& r) {
     if (r.locks == 0) return retire(r);
     if (r.mark != Mode::NL && compatible(port.held(r.handle), r.mark)) r.mark = Mode::NL;   // handed over
+    // Only the head of the line keeps a mode for later.
+    if (r.reserve != nullptr && r.reserve != (!r.converting.empty() ? r.converting.first() : r.waiting.first()))
+        r.reserve = nullptr;
     decide_undecided(r);
-    if (r.scan_owed && r.undecided.empty() && r.asking == nullptr) scan(r);
+    const bool decided = r.deferred && r.undecided.empty();
+    if (decided) r.deferred = false;
+    if (r.scan_owed && r.undecided.empty() && (decided || r.asking == nullptr)) scan(r);
     if (r.locks == 0) return retire(r);
     choose(r);
     state(r);
@@ -44,15 +49,17 @@ Lock* Impl::candidate(Resource& r, bool& guess) {
         const Verdict v = verdict(r, l, asked_mode(l), when);
         return (v == Verdict::ask || v == Verdict::held_back) && worth_asking(r, l, asked_mode(l));
     };
-    const auto due = std::find_if(r.due.begin(), r.due.end(), [&](const Lock* d) { return ready(*d, When::queued); });
+    Lock* due = nullptr;
+    for (Lock* d : r.due)
+        if (ready(*d, When::queued) && (due == nullptr || precedes(*d, *due))) due = d;
     for (Lock* u : r.undecided) {
-        if (due != r.due.end() && (*due)->sequence < u->sequence && still_open(**due)) return *due;
+        if (due != nullptr && due->sequence < u->sequence && still_open(*due) && now < u->patience) return due;
         if (ready(*u, When::arrival)) return u;
     }
-    if (due != r.due.end()) return *due;
+    if (due != nullptr) return due;
     guess = true;
-    if (r.asking != nullptr) return r.asking;
     Lock* head = !r.converting.empty() ? r.converting.first() : r.waiting.first();
+    if (r.asking != nullptr && r.asking == head) return head;
     return head != nullptr && r.reserve == nullptr && worth_asking(r, *head, head->wanted) ? head : nullptr;
 }
 
@@ -60,6 +67,12 @@ void Impl::choose(Resource& r) {
     if (r.asking != nullptr) {
         if (r.asking->undecided) return;
         r.guess = verdict(r, *r.asking, asked_mode(*r.asking), When::queued) == Verdict::no;
+        if (!r.guess && !r.asking->has_granted) {
+            const auto conversion = std::find_if(r.due.begin(), r.due.end(), [this, &r](const Lock* d) {
+                return d->has_granted && verdict(r, *d, asked_mode(*d), When::queued) == Verdict::ask;
+            });
+            r.guess = conversion != r.due.end();   // conversions go first
+        }
         if (!r.guess) {
             // It has waited long for other nodes. Whoever may overtake it gets one quick answer.
             const auto over = std::find_if(r.undecided.begin(), r.undecided.end(), [this, &r](const Lock* u) {
@@ -69,7 +82,9 @@ void Impl::choose(Resource& r) {
             return;
         }
     }
-    r.asking = candidate(r, r.guess);
+    bool guess = false;
+    r.asking = candidate(r, guess);
+    r.guess = guess;
     if (r.asking != nullptr && !r.guess && r.asking->asked_at == never) r.asking->asked_at = now;
 }
 
@@ -104,8 +119,7 @@ void Impl::node_granted(Resource& r) {
             decide(r, *l);
             if (r.scan_owed) scan(r);
         } else {
-            const bool was_due = is_due(r, *l);
-            if (was_due || r.scan_owed) scan(r);
+            if (is_due(r, *l) || r.scan_owed) scan(r);
             // A local lock is in its way. The node keeps the mode: it is this request's turn.
             if (l->busy && covers(port.held(r.handle), l->wanted)) r.reserve = l;
         }

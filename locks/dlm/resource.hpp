@@ -87,6 +87,14 @@ private:
 using LockQueue = LockList<&Lock::previous, &Lock::next>;
 using OwnerList = LockList<&Lock::owner_previous, &Lock::owner_next>;
 
+// Of two that are queued on one resource.
+inline bool precedes(const Lock& a, const Lock& b) {
+    if (a.place != b.place) return a.place == Place::converting;
+    const Lock* l = a.next;
+    while (l != nullptr && l != &b) l = l->next;
+    return l != nullptr;
+}
+
 constexpr std::uint8_t mode_bit(Mode m) { return static_cast<std::uint8_t>(1U << static_cast<unsigned>(m)); }
 constexpr bool conflicts_with_any(Mode m, std::uint8_t modes) {
     return (~locks::detail::compatible_mask[static_cast<std::size_t>(m)] & modes) != 0;
@@ -112,6 +120,7 @@ struct Resource {
     bool guess = false;                   // ... although a local lock is in its way, too
     Lock* reserve = nullptr;              // queued; the nodes have granted it, a local lock is in its way
     std::vector<Lock*> due;               // queued; by the last scan only the nodes' word was missing
+    bool deferred = false;                // some were undecided since the last look
     bool scan_owed = false;               // what was found or queued meanwhile depends on the nodes' answer
     bool stated_valid = false;
     locks::Demand stated;

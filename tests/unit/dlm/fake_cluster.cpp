@@ -166,7 +166,11 @@ bool FakeCluster::decide(Shared& s, std::size_t node) {
         if (!conflicts(theirs, target)) continue;
         const bool first = stake.demand.want->convert != want.convert ? stake.demand.want->convert : stake.ticket < mine.ticket;
         if (!first) continue;
-        behind = true;
+        // Conversions overtake those that cannot be granted themselves, or two could wait for each other for ever.
+        bool stuck = false;
+        for (const auto& [third, holder] : s.stakes)
+            stuck = stuck || (third != other && conflicts(holder.demand.used, theirs));
+        behind = behind || !want.convert || !stake.demand.want->convert || !stuck;
         if (want.convert && stake.demand.want->convert && conflicts(stake.demand.used, target) &&
             conflicts(theirs, mine.demand.used))
             deadlock = true;

@@ -48,7 +48,8 @@ private:
             lkf::altcw,   lkf::nodlckwt,    lkf::noqueue,    lkf::timeout, lkf::nodlckblk,  0x2000000};
         std::uint32_t flags = 0;
         for (std::uint64_t n = random_.below(4); n > 0; --n) flags |= some[random_.below(std::size(some))];
-        return flags;
+        // With HEADQUE an operation may be granted sooner than the model says, while the node asks (DEVIATIONS.md).
+        return in_order_ ? flags : flags & ~lkf::headque;
     }
     Cookies random_cookies() {
         return {.ast = 1 + random_.below(9), .arg = random_.below(3), .bast = random_.below(4), .lksb = 1 + random_.below(9)};
@@ -250,7 +251,7 @@ class RandomOperations : public ::testing::TestWithParam<FakeCluster::Caching> {
 
 TEST_P(RandomOperations, agree_with_the_reference_model) {
     std::map<std::string, int> kinds;
-    for (std::uint64_t seed = 1; seed <= 500 && !HasFailure(); ++seed) {
+    for (std::uint64_t seed = 1; seed <= 400 && !HasFailure(); ++seed) {
         SCOPED_TRACE("seed " + std::to_string(seed));
         Pair pair(GetParam(), seed);
         pair.run(400);
