@@ -95,7 +95,7 @@ void Handle::end_of_callbacks() {
         ended_ = true;
         wake_waiters();
     }
-    if (is_forked_child()) return;
+    if (!mine()) return;                         // the parent's operations are the parent's to end
     std::unordered_map<std::uint32_t, Known> ended;
     {
         const Guard guard(table_mutex_);
@@ -108,7 +108,7 @@ void Handle::end_of_callbacks() {
     }
 }
 
-bool Handle::thread_runs() const { return thread_started_ && !is_forked_child(); }
+bool Handle::thread_runs() const { return thread_started_ && mine(); }
 
 int Handle::start_waiting(Waiter& waiter, std::uint64_t number) {
     waiter.ast = waiter_bit | number;

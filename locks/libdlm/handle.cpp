@@ -37,15 +37,30 @@ private:
     int old_ = 0;
 };
 
-const char* process_mark() {
-    static const char* const mark = [] {
+// A number of this process in memory that reads 0 in a forked child, whatever kind of fork it was; null when the kernel
+// has no such memory: then every call asks for its answer.
+std::uint32_t* process_mark() {
+    static std::uint32_t* const mark = [] {
         void* page = ::mmap(nullptr, shared_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (page == MAP_FAILED) return static_cast<char*>(nullptr);
-        *static_cast<char*>(page) = 1;
-        if (::madvise(page, shared_bytes, MADV_WIPEONFORK) != 0) return static_cast<char*>(nullptr);
-        return static_cast<char*>(page);
+        if (page == MAP_FAILED || ::madvise(page, shared_bytes, MADV_WIPEONFORK) != 0)
+            return static_cast<std::uint32_t*>(nullptr);
+        return static_cast<std::uint32_t*>(page);
     }();
     return mark;
+}
+
+std::uint32_t current_process() {
+    const std::uint32_t* mark = process_mark();
+    return mark == nullptr ? 0 : *static_cast<const volatile std::uint32_t*>(mark);
+}
+
+// Called while a handle is opened: a process that has no number yet gets one that none of its ancestors had.
+std::uint32_t number_process() {
+    static std::atomic<std::uint32_t> last = 0;
+    std::uint32_t* mark = process_mark();
+    if (mark == nullptr) return 0;
+    if (*mark == 0) *mark = ++last;
+    return *mark;
 }
 
 // What the daemon could refuse a new request for by its own rules; such a request is asked for an answer.
@@ -70,19 +85,17 @@ bool unlock_may_be_refused(const wire::Unlock& r) {
 
 }  // namespace
 
-bool is_forked_child() {
-    const char* mark = process_mark();
-    return mark == nullptr || *mark == 0;        // unknown: every call asks for its answer
-}
-
 std::uint32_t thread_id() {
-    static thread_local std::uint32_t id = 0;
-    if (id == 0 || is_forked_child()) id = static_cast<std::uint32_t>(::gettid());
+    static thread_local std::uint32_t id = 0, of_process = 0;
+    const std::uint32_t process = current_process();
+    if (process == 0 || process != of_process) id = static_cast<std::uint32_t>(::gettid());
+    of_process = process;
     return id;
 }
 
+bool Handle::mine() const { return process_ != 0 && process_ == current_process(); }
+
 int Handle::open(std::string_view name, Handle*& out) {
-    (void)is_forked_child();                     // made before the first fork that matters
     Descriptor requests, callbacks;
     std::string run_dir;
     if (const int error = find_run_dir(run_dir)) return error == EUNATCH ? ENOENT : error;
@@ -110,7 +123,7 @@ int Handle::open(std::string_view name, Handle*& out) {
 
 Handle::Handle(std::string_view name, const std::string& run_dir, Descriptor requests, Descriptor callbacks,
                std::uint64_t owner, Shared* shared)
-    : name_(name), run_dir_(run_dir), requests_(std::move(requests)), callbacks_(std::move(callbacks)), owner_(owner), shared_(shared) {}
+    : process_(number_process()), name_(name), run_dir_(run_dir), requests_(std::move(requests)), callbacks_(std::move(callbacks)), owner_(owner), shared_(shared) {}
 
 Handle::~Handle() {
     for (const int kick : spare_kicks_) ::close(kick);
@@ -122,7 +135,7 @@ void Handle::close_sockets() {
     callbacks_.reset();
 }
 
-bool Handle::single() const { return !is_forked_child() && !shared_->child_calls.load(std::memory_order_relaxed); }
+bool Handle::single() const { return mine() && !shared_->child_calls.load(std::memory_order_relaxed); }
 
 int Handle::lost() {
     lost_.store(true);
@@ -155,7 +168,7 @@ int Handle::exchange_locked(M& request, wire::Message& answer) {
 template <class M>
 int Handle::exchange(M& request, wire::Message& answer) {
     if (lost_.load()) return ENOTCONN;
-    if (is_forked_child()) shared_->child_calls.store(true);
+    if (!mine()) shared_->child_calls.store(true);
     const Uncancelled uncancelled;
     if (pthread_mutex_lock(&shared_->exchange) == EOWNERDEAD) pthread_mutex_consistent(&shared_->exchange);
     const int error = exchange_locked(request, answer);
@@ -189,7 +202,7 @@ int Handle::lock(wire::Lock& request, std::uint32_t& id) {
     const bool converts = (request.flags & lkf::convert) != 0;
     std::optional<Known> before;
     bool silent = false;
-    if (!converts && !is_forked_child() && !may_be_refused(request)) {
+    if (!converts && mine() && !may_be_refused(request)) {
         request.id = take_reserved_id();
         silent = request.id != 0;
     }

@@ -68,6 +68,7 @@ public:
     int unlock(wire::Unlock& request, bool& completes);
     int purge(std::int32_t node, std::int32_t pid);
     bool knows(std::uint32_t id);                // made by this process through this handle, and alive
+    bool mine() const;                           // opened by this process, not inherited over fork
 
     // Takes one callback from the socket and delivers it. EAGAIN: none; ENOTCONN: the end.
     int dispatch_one();
@@ -118,6 +119,7 @@ private:
     static void* thread_main(void* self);
     void thread_loop();
 
+    const std::uint32_t process_;                // the mark of the process that opened it
     const std::string name_;
     const std::string run_dir_;                  // of the daemon, as it was found when the handle was opened
     Descriptor requests_, callbacks_;
@@ -142,8 +144,6 @@ private:
     Descriptor thread_stop_;
 };
 
-// Marks that a forked child does not inherit; true in the process that loaded the library. Works for every kind of fork.
-bool is_forked_child();
 std::uint32_t thread_id();
 
 }  // namespace sdlm::client

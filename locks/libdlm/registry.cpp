@@ -101,7 +101,10 @@ Use Use::of_sibling(const Handle& handle, std::uint32_t id) {
     Use use;
     const Guard guard(r.mutex);
     if (r.open.size() > 1)
-        use.link(r.find([&](Handle* h) { return h != &handle && h->name() == handle.name() && h->run_dir() == handle.run_dir() && h->knows(id); }));
+        use.link(r.find([&](Handle* h) {
+            return h != &handle && h->mine() && h->name() == handle.name() && h->run_dir() == handle.run_dir() &&
+                   h->knows(id);
+        }));
     return use;
 }
 

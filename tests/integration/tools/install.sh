@@ -8,6 +8,11 @@ trap 'rm -rf "$prefix"' EXIT
 cmake --install "$build" --prefix "$prefix" >/dev/null
 
 expected="bin/sdlm
+include/sdlm/libdlm.h
+lib/sdlm/libdlm.so.3.0
+lib/sdlm/libdlm_lt.so.3.0
+lib/sdlm/pkgconfig/libdlm.pc
+lib/sdlm/pkgconfig/libdlm_lt.pc
 lib/systemd/system/sdlmd@.service
 sbin/mkfs.sdlm
 sbin/mount.dlmfs

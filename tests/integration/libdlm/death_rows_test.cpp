@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// SEMANTICS 7, OBSERVED 36: the ends of programs; orphans; and programs that misbehave.
+#include <poll.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <thread>
+
+#include "disk/base/prng.hpp"
+#include "locks/wire/message.hpp"
+#include "tests/integration/libdlm/nodes.hpp"
+#include "tests/integration/libdlm/program.hpp"
+
+namespace sdlm {
+namespace {
+
+class DeathRows : public Nodes {
+protected:
+    void SetUp() override {
+        Nodes::SetUp();
+        if (!IsSkipped()) ls_ = create();
+    }
+    void TearDown() override {
+        if (ls_ != nullptr) {
+            EXPECT_EQ(threaded().release("rows", ls_, 1), 0);
+        }
+        Nodes::TearDown();
+    }
+    // A process that takes a lock and is killed.
+    void killed_holder(int mode, unsigned flags) {
+        Signal held;
+        Program program([&] {
+            dlm_lshandle_t own = threaded().open("rows");
+            Held lock;
+            if (status_of(own, lock, mode, flags) != 0) return 1;
+            held.give();
+            ::pause();
+            return 0;
+        });
+        ASSERT_TRUE(held.take());
+        program.kill(SIGKILL);
+        EXPECT_EQ(program.wait(), -SIGKILL);
+    }
+    std::size_t descriptors() {
+        std::size_t found = 0;
+        test::ChildProcess list({"ls", "/proc/" + std::to_string(daemon(0).pid()) + "/fd"});
+        list.wait();
+        for (const char c : list.out()) found += c == '\n';
+        return found;
+    }
+    int raw_connect(const std::string& path) const {
+        const int fd = ::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+        sockaddr_un address{};
+        address.sun_family = AF_UNIX;
+        std::strncpy(address.sun_path, path.c_str(), sizeof address.sun_path - 1);
+        const void* where = &address;
+        if (::connect(fd, static_cast<const sockaddr*>(where), sizeof address) == 0) return fd;
+        ::close(fd);
+        return -1;
+    }
+    // Connected and greeted, callback descriptor included.
+    int raw_client(int& callbacks) const {
+        const int fd = raw_connect(run_dir(0) + "/dlm/ls.rows");
+        if (fd < 0) return -1;
+        wire::Packet packet;
+        wire::encode(wire::Message(wire::Hello{}), packet);
+        ::send(fd, packet.bytes.data(), packet.size, MSG_NOSIGNAL);
+        char buffer[256], control[CMSG_SPACE(sizeof(int))];
+        iovec part{buffer, sizeof buffer};
+        msghdr header{};
+        header.msg_iov = &part;
+        header.msg_iovlen = 1;
+        header.msg_control = control;
+        header.msg_controllen = sizeof control;
+        if (::recvmsg(fd, &header, 0) <= 0 || CMSG_FIRSTHDR(&header) == nullptr) return -1;
+        std::memcpy(&callbacks, CMSG_DATA(CMSG_FIRSTHDR(&header)), sizeof callbacks);
+        return fd;
+    }
+    static bool hung_up(int fd) {
+        pollfd p{fd, 0, 0};
+        return ::poll(&p, 1, 20'000) == 1 && (p.revents & POLLHUP) != 0;
+    }
+    void expect_service() {
+        Held held;
+        EXPECT_EQ(status_of(ls_, held, LKM_EXMODE, LKF_NOQUEUE, "still served"), 0);
+        EXPECT_EQ(unlock_status(ls_, held), EUNLOCK);
+    }
+    dlm_lshandle_t ls_ = nullptr;
+};
+
+TEST_F(DeathRows, AKilledHolderFreesItsLocksAndMarksTheValue) {
+    Held keeper, held;
+    ASSERT_EQ(status_of(ls_, keeper, LKM_NLMODE, LKF_VALBLK), 0);
+    for (const int mode : {LKM_PRMODE, LKM_PWMODE, LKM_EXMODE}) {
+        killed_holder(mode, 0);
+        EXPECT_EQ(status_of(ls_, held, LKM_EXMODE, LKF_VALBLK), 0);
+        EXPECT_EQ(held.lksb.sb_flags, mode == LKM_PRMODE ? 0 : DLM_SBF_VALNOTVALID) << mode;
+        ASSERT_EQ(convert_status(ls_, held, LKM_NLMODE, LKF_VALBLK), 0);       // writes: valid again
+        ASSERT_EQ(unlock_status(ls_, held), EUNLOCK);
+    }
+}
+
+TEST_F(DeathRows, AKilledWaiterIsForgotten) {
+    Held holder, next;
+    ASSERT_EQ(status_of(ls_, holder, LKM_EXMODE, 0), 0);
+    {
+        Program waiter([&] {
+            dlm_lshandle_t own = threaded().open("rows");
+            Held lock;
+            if (Nodes::lock(own, lock, LKM_EXMODE, 0) != 0) return 1;
+            ::pause();
+            return 0;
+        });
+        while (count("locks") != 2) std::this_thread::yield();
+    }
+    while (count("locks") != 1) std::this_thread::yield();
+    ASSERT_EQ(lock(ls_, next, LKM_EXMODE, 0), 0);
+    ASSERT_EQ(unlock(ls_, holder), 0);
+    EXPECT_TRUE(until(ls_, [&] { return next.asts == 1; }));
+}
+
+TEST_F(DeathRows, OrphansBlockUntilAdopted) {
+    killed_holder(LKM_EXMODE, LKF_PERSISTENT);
+    Held other, adopter;
+    while (count("handles") != 1) std::this_thread::yield();
+    EXPECT_EQ(status_of(ls_, other, LKM_PRMODE, LKF_NOQUEUE), EAGAIN);
+    EXPECT_EQ(lock(ls_, adopter, LKM_PRMODE, LKF_ORPHAN), EAGAIN) << "another mode";
+    EXPECT_EQ(lock(ls_, adopter, LKM_EXMODE, LKF_ORPHAN, "nothing"), ENOENT);
+    ASSERT_EQ(lock(ls_, adopter, LKM_EXMODE, LKF_ORPHAN), 0);
+    EXPECT_EQ(adopter.lksb.sb_status, 0) << "nothing more will be told";
+    EXPECT_NE(adopter.lksb.sb_lkid, 0U);
+    EXPECT_FALSE(readable(ls_, 100));
+    // Its own lock now, and no longer persistent.
+    EXPECT_EQ(convert_status(ls_, adopter, LKM_PRMODE), 0);
+    EXPECT_EQ(status_of(ls_, other, LKM_PRMODE, LKF_NOQUEUE), 0);
+    EXPECT_EQ(unlock_status(ls_, adopter), EUNLOCK);
+}
+
+TEST_F(DeathRows, AdoptionByAWaitingCallReturnsAtOnce) {
+    killed_holder(LKM_EXMODE, LKF_PERSISTENT);
+    while (count("handles") != 1) std::this_thread::yield();
+    struct dlm_lksb lksb {};
+    EXPECT_EQ(threaded().lock_wait(ls_, LKM_EXMODE, &lksb, LKF_ORPHAN, "resource", 8, 0, nullptr, nullptr, nullptr), 0);
+    EXPECT_EQ(lksb.sb_status, 0);
+    EXPECT_EQ(threaded().unlock_wait(ls_, lksb.sb_lkid, 0, &lksb), 0);
+    EXPECT_EQ(lksb.sb_status, EUNLOCK);
+}
+
+TEST_F(DeathRows, OrphansArePurged) {
+    killed_holder(LKM_EXMODE, LKF_PERSISTENT);
+    while (count("handles") != 1) std::this_thread::yield();
+    EXPECT_EQ(count("locks"), 1U);
+    EXPECT_EQ(threaded().purge(ls_, 0, 0), 0);
+    EXPECT_EQ(count("locks"), 0U);
+}
+
+// A lock that was asked for counts, whatever becomes of the program right after.
+TEST_F(DeathRows, APersistentLockOutlivesAProgramThatDidNotWait) {
+    Held before;
+    ASSERT_EQ(status_of(ls_, before, LKM_EXMODE, 0), 0);
+    ASSERT_EQ(unlock_status(ls_, before), EUNLOCK);        // the node has it: the next grant is at once
+    Program program([] {
+        dlm_lshandle_t own = threaded().open("rows");
+        Held lock;
+        return Nodes::lock(own, lock, LKM_EXMODE, LKF_PERSISTENT);
+    });
+    EXPECT_EQ(program.wait(), 0);
+    while (count("handles") != 1) std::this_thread::yield();
+    EXPECT_EQ(count("locks"), 1U);
+}
+
+// 300 programs killed at a random moment of their locking; SDLM_TEST_KILLS asks for more.
+TEST_F(DeathRows, RandomKillsLeaveNothingBehind) {
+    const char* asked = std::getenv("SDLM_TEST_KILLS");
+    const unsigned kills = asked != nullptr ? static_cast<unsigned>(std::atoi(asked)) : 300;
+    Prng random(7);
+    expect_service();
+    const std::size_t descriptors_before = descriptors();
+    for (unsigned i = 0; i < kills; ++i) {
+        const std::uint64_t seed = random.next();
+        Program program([seed] {
+            Prng own_random(seed);
+            dlm_lshandle_t own = threaded().open("rows");
+            std::vector<Held> held(8);
+            for (;;) {
+                Held& one = held[own_random.below(held.size())];
+                const std::string name = "kill" + std::to_string(own_random.below(4));
+                const auto flags = own_random.one_in(4) ? LKF_NOQUEUE : own_random.one_in(4) ? LKF_VALBLK : 0;
+                if (one.lksb.sb_status == EINPROG) (void)unlock(own, one, LKF_CANCEL);
+                else if (one.lksb.sb_lkid != 0 && own_random.one_in(2)) (void)unlock(own, one);
+                else if (one.lksb.sb_lkid != 0 && own_random.one_in(2)) (void)convert(own, one, static_cast<int>(own_random.below(6)));
+                else (void)lock(own, one, static_cast<int>(own_random.below(6)), static_cast<unsigned>(flags), name);
+                if (own_random.one_in(4)) threaded().dispatch(threaded().get_fd(own));
+            }
+            return 0;
+        });
+        // From before its first call to well into its work.
+        std::this_thread::sleep_for(std::chrono::microseconds(random.below(6000)));
+        program.kill(SIGKILL);
+        ASSERT_EQ(program.wait(), -SIGKILL) << "seed " << seed;
+    }
+    while (count("handles") != 1) std::this_thread::yield();
+    EXPECT_EQ(count("locks"), 0U);
+    EXPECT_EQ(descriptors(), descriptors_before);
+    expect_service();
+    for (unsigned i = 0; i < 4; ++i) {
+        Held held;
+        EXPECT_EQ(status_of(ls_, held, LKM_EXMODE, LKF_NOQUEUE, "kill" + std::to_string(i)), 0);
+    }
+}
+
+TEST_F(DeathRows, GarbageSendersAreDisconnected) {
+    Prng random(11);
+    const std::string control = run_dir(0) + "/dlm.sock", lockspace = run_dir(0) + "/dlm/ls.rows";
+    for (unsigned round = 0; round < 200; ++round) {
+        int callbacks = -1;
+        const unsigned where = round % 3;
+        const int fd = where == 0 ? raw_connect(control) : where == 1 ? raw_connect(lockspace) : raw_client(callbacks);
+        ASSERT_GE(fd, 0) << round;
+        std::vector<char> packet(1 + random.below(2000));
+        for (char& byte : packet) byte = static_cast<char>(random.next());
+        if (random.one_in(2) && packet.size() >= 8) {
+            // A good header, at least: any type, and the right length or a huge one.
+            const auto length = static_cast<std::uint32_t>(random.one_in(4) ? 0xffffff00U : packet.size());
+            std::memcpy(packet.data(), &length, 4);
+            packet[4] = static_cast<char>(random.below(16));
+            packet[5] = packet[6] = packet[7] = 0;
+        }
+        (void)::send(fd, packet.data(), packet.size(), MSG_NOSIGNAL);
+        if (round % 10 == 0) expect_service();
+        ::close(fd);
+        if (callbacks >= 0) ::close(callbacks);
+    }
+    int callbacks = -1;
+    const int fd = raw_client(callbacks);
+    ASSERT_GE(fd, 0);
+    ASSERT_EQ(::send(fd, "not a message", 13, MSG_NOSIGNAL), 13);
+    EXPECT_TRUE(hung_up(fd));
+    EXPECT_TRUE(hung_up(callbacks));
+    ::close(fd);
+    ::close(callbacks);
+    EXPECT_TRUE(daemon(0).wait_for_stderr("is disconnected"));
+    expect_service();
+    while (count("handles") != 1) std::this_thread::yield();
+}
+
+TEST_F(DeathRows, SilentConnectionsDoNotShutOthersOut) {
+    std::vector<int> idle;
+    for (unsigned i = 0; i < 100; ++i) idle.push_back(raw_connect(run_dir(0) + "/dlm.sock"));
+    for (unsigned i = 0; i < 300; ++i) idle.push_back(raw_connect(run_dir(0) + "/dlm/ls.rows"));
+    dlm_lshandle_t other = create("other");
+    EXPECT_EQ(threaded().release("other", other, 0), 0);
+    dlm_lshandle_t second = threaded().open("rows");
+    EXPECT_NE(second, nullptr);
+    EXPECT_EQ(threaded().close(second), 0);
+    for (const int fd : idle)
+        if (fd >= 0) ::close(fd);
+    expect_service();
+}
+
+// Answers that are not read, callbacks that are not read: the first ends at the socket's bound, both harm nobody.
+TEST_F(DeathRows, AClientThatDoesNotReadIsBounded) {
+    int callbacks = -1;
+    const int fd = raw_client(callbacks);
+    ASSERT_GE(fd, 0);
+    wire::Packet packet;
+    bool ended = false;
+    for (std::uint32_t i = 1; i < 100'000 && !ended; ++i) {
+        wire::encode(wire::Message(wire::Purge{.sequence = i, .node = 0, .pid = 1, .tid = 1}), packet);
+        ended = ::send(fd, packet.bytes.data(), packet.size, MSG_NOSIGNAL) < 0;
+    }
+    EXPECT_TRUE(ended);
+    EXPECT_TRUE(daemon(0).wait_for_stderr("does not read its answers"));
+    ::close(fd);
+    ::close(callbacks);
+    expect_service();
+    // 5,000 locks and unlocks without a look at the callbacks: all of them come afterwards.
+    constexpr unsigned many = 5000;
+    std::vector<Held> held(many);
+    for (unsigned i = 0; i < many; ++i) ASSERT_EQ(lock(ls_, held[i], LKM_EXMODE, 0, "n" + std::to_string(i)), 0);
+    for (unsigned i = 0; i < many; ++i) ASSERT_EQ(unlock(ls_, held[i]), 0);
+    EXPECT_TRUE(until(ls_, [&] { return held[many - 1].asts == 2; }));
+    for (const Held& one : held) ASSERT_EQ(one.statuses, (std::vector<int>{0, EUNLOCK}));
+}
+
+}  // namespace
+}  // namespace sdlm

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// SEMANTICS 4 and 9, OBSERVED 29, 30, 39: the descriptor, dispatch, threads, fork, blocking notices.
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <thread>
+
+#include "tests/integration/libdlm/nodes.hpp"
+#include "tests/integration/libdlm/program.hpp"
+
+namespace sdlm {
+namespace {
+
+class DeliveryRows : public Nodes {
+protected:
+    void SetUp() override {
+        Nodes::SetUp();
+        if (!IsSkipped()) ls_ = create();
+    }
+    void TearDown() override {
+        if (ls_ != nullptr) {
+            EXPECT_EQ(threaded().release("rows", ls_, 1), 0);
+        }
+        Nodes::TearDown();
+    }
+    dlm_lshandle_t ls_ = nullptr;
+};
+
+TEST_F(DeliveryRows, ReadableExactlyWhilePending) {
+    const int fd = threaded().get_fd(ls_);
+    EXPECT_EQ(threaded().get_fd(ls_), fd);
+    pollfd p{fd, POLLIN, 0};
+    EXPECT_EQ(::poll(&p, 1, 0), 0);
+    EXPECT_EQ(threaded().dispatch(fd), 0) << "nothing pending";
+    Held a, b;
+    ASSERT_EQ(lock(ls_, a, LKM_PRMODE, 0), 0);
+    ASSERT_EQ(lock(ls_, b, LKM_PRMODE, 0), 0);
+    ASSERT_EQ(::poll(&p, 1, 20'000), 1);
+    EXPECT_EQ(p.revents, POLLIN);
+    fd_set set;
+    FD_ZERO(&set);
+    FD_SET(fd, &set);
+    timeval none{};
+    EXPECT_EQ(::select(fd + 1, &set, nullptr, nullptr, &none), 1);
+    const int epoll = ::epoll_create1(EPOLL_CLOEXEC);
+    epoll_event event{};
+    event.events = EPOLLIN;
+    ASSERT_EQ(::epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event), 0);
+    EXPECT_EQ(::epoll_wait(epoll, &event, 1, 0), 1);
+    EXPECT_EQ(event.events, static_cast<unsigned>(EPOLLIN));
+    EXPECT_TRUE(until(ls_, [&] { return a.asts == 1 && b.asts == 1; }));
+    EXPECT_EQ(::poll(&p, 1, 0), 0);
+    EXPECT_EQ(::epoll_wait(epoll, &event, 1, 0), 0);
+    ::close(epoll);
+    EXPECT_EQ(threaded().dispatch(-1), -1);
+    EXPECT_EQ(threaded().dispatch(0), -1) << "no descriptor of ours";
+}
+
+TEST_F(DeliveryRows, OneDispatchDeliversAllAndCallbacksMayCall) {
+    constexpr unsigned many = 1000;
+    std::vector<Held> held(many);
+    unsigned ended = 0;
+    for (unsigned i = 0; i < many; ++i) {
+        held[i].on_ast = [&, i] {
+            if (held[i].lksb.sb_status == EUNLOCK) ++ended;
+            else if (unlock(ls_, held[i]) != 0) ended += 2 * many;
+        };
+        ASSERT_EQ(lock(ls_, held[i], LKM_EXMODE, 0, "r" + std::to_string(i)), 0);
+    }
+    EXPECT_TRUE(until(ls_, [&] { return ended == many; }));
+    EXPECT_EQ(ended, many);
+    EXPECT_EQ(count("locks"), 0U);
+}
+
+TEST_F(DeliveryRows, AThreadDelivers) {
+    ASSERT_EQ(threaded().ls_pthread_init(ls_), 0);
+    errno = 0;
+    EXPECT_EQ(threaded().ls_pthread_init(ls_), -1);
+    EXPECT_EQ(errno, EEXIST);
+    Held held;
+    std::atomic<bool> called = false, elsewhere = false;
+    const std::thread::id self = std::this_thread::get_id();
+    held.on_ast = [&] {
+        elsewhere = std::this_thread::get_id() != self;
+        // A waiting call inside the delivering thread delivers by itself.
+        struct dlm_lksb inner {};
+        if (threaded().lock_wait(ls_, LKM_EXMODE, &inner, 0, "inner", 5, 0, nullptr, nullptr, nullptr) != 0) return;
+        if (inner.sb_status != 0 || threaded().unlock_wait(ls_, inner.sb_lkid, 0, &inner) != 0) return;
+        called = true;
+    };
+    ASSERT_EQ(lock(ls_, held, LKM_EXMODE, 0), 0);
+    for (unsigned i = 0; i < 20'000 && !called; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    EXPECT_TRUE(called);
+    EXPECT_TRUE(elsewhere);
+}
+
+TEST_F(DeliveryRows, ManyThreadsWaitWithAndWithoutTheDeliveringThread) {
+    for (const bool with_thread : {false, true}) {
+        if (with_thread) {
+            ASSERT_EQ(threaded().ls_pthread_init(ls_), 0);
+        }
+        std::atomic<unsigned> good = 0;
+        std::vector<std::thread> threads;
+        constexpr unsigned thread_count = 4, rounds = 100;
+        int counter = 0;
+        for (unsigned t = 0; t < thread_count; ++t) {
+            threads.emplace_back([&] {
+                for (unsigned i = 0; i < rounds; ++i) {
+                    struct dlm_lksb lksb {};
+                    if (threaded().lock_wait(ls_, LKM_EXMODE, &lksb, 0, "shared", 6, 0, nullptr, nullptr, nullptr) != 0) return;
+                    if (lksb.sb_status != 0) return;
+                    counter = counter + 1;             // under the lock alone
+                    if (threaded().unlock_wait(ls_, lksb.sb_lkid, 0, &lksb) != 0 || lksb.sb_status != EUNLOCK) return;
+                    ++good;
+                }
+            });
+        }
+        for (std::thread& thread : threads) thread.join();
+        EXPECT_EQ(good, thread_count * rounds);
+        EXPECT_EQ(counter, static_cast<int>(thread_count * rounds));
+    }
+}
+
+TEST_F(DeliveryRows, AForkedChildDispatchesByTheNumber) {
+    static Held held;
+    held = Held();
+    ASSERT_EQ(lock(ls_, held, LKM_EXMODE, 0), 0);
+    ASSERT_TRUE(readable(ls_, 20'000));
+    Program child([this] {
+        if (threaded().dispatch(threaded().get_fd(ls_)) != 0) return 1;
+        if (held.asts != 1 || held.lksb.sb_status != 0) return 2;
+        // The child is the same owner: it may use the lock, and lock itself.
+        Held own;
+        if (status_of(ls_, own, LKM_EXMODE, LKF_NOQUEUE, "childs") != 0) return 3;
+        if (convert_status(ls_, held, LKM_PRMODE) != 0) return 4;
+        return 0;
+    });
+    EXPECT_EQ(child.wait(), 0);
+    EXPECT_EQ(held.asts, 0U) << "delivered in the child";
+    // Both locks are held on: the owner lives as long as a copy of its descriptors.
+    Held other;
+    EXPECT_EQ(status_of(ls_, other, LKM_EXMODE, LKF_NOQUEUE, "childs"), EAGAIN);
+    EXPECT_EQ(status_of(ls_, other, LKM_PRMODE, LKF_NOQUEUE), 0) << "the child has converted it";
+    EXPECT_EQ(unlock_status(ls_, held), EUNLOCK);
+}
+
+TEST_F(DeliveryRows, AForkedChildKeepsTheOwnerAlive) {
+    Signal go;
+    dlm_lshandle_t second = threaded().open("rows");
+    Held held;
+    ASSERT_EQ(status_of(second, held, LKM_EXMODE, 0), 0);
+    Program child([&] { return go.take() ? 0 : 1; });
+    EXPECT_EQ(threaded().close(second), 0);
+    Held other;
+    EXPECT_EQ(status_of(ls_, other, LKM_EXMODE, LKF_NOQUEUE), EAGAIN);
+    go.give();
+    EXPECT_EQ(child.wait(), 0);
+    EXPECT_EQ(status_of(ls_, other, LKM_EXMODE, 0), 0) << "the last copy is closed";
+}
+
+TEST_F(DeliveryRows, ParentAndChildCallAtTheSameTime) {
+    constexpr int rounds = 300;
+    const auto work = [this](const std::string& name) {
+        Held held;
+        for (int i = 0; i < rounds; ++i) {
+            // Unanswered requests, answers for two, and callbacks that may reach either process.
+            if (lock(ls_, held, LKM_EXMODE, 0, name + std::to_string(i)) != 0) return 1;
+            if (threaded().purge(ls_, 0, 1) != 0) return 2;
+        }
+        return 0;
+    };
+    Program child([&] { return work("child"); });
+    EXPECT_EQ(work("parent"), 0);
+    EXPECT_EQ(child.wait(), 0);
+    EXPECT_EQ(count("locks"), 2U * rounds);
+}
+
+TEST_F(DeliveryRows, AfterCloseNoCallbacks) {
+    dlm_lshandle_t second = threaded().open("rows");
+    Held held;
+    ASSERT_EQ(lock(second, held, LKM_EXMODE, 0), 0);
+    EXPECT_EQ(threaded().close(second), 0);
+    EXPECT_EQ(held.asts, 0U);
+    EXPECT_EQ(held.lksb.sb_status, EINPROG);
+    EXPECT_EQ(count("locks"), 0U);
+}
+
+TEST_F(DeliveryRows, ClosingInACallback) {
+    for (const bool with_thread : {false, true}) {
+        dlm_lshandle_t second = threaded().open("rows");
+        const int fd = threaded().get_fd(second);
+        if (with_thread) {
+            ASSERT_EQ(threaded().ls_pthread_init(second), 0);
+        }
+        Held held;
+        std::atomic<int> closed = -99;
+        held.on_ast = [&] { closed = threaded().close(second); };
+        ASSERT_EQ(lock(second, held, LKM_EXMODE, 0, "closing"), 0);
+        for (unsigned i = 0; i < 20'000 && closed == -99; ++i) {
+            pollfd p{fd, POLLIN, 0};
+            ::poll(&p, 1, 1);
+            if (!with_thread && closed == -99) threaded().dispatch(fd);
+        }
+        EXPECT_EQ(closed, 0);
+        while (count("handles") != 1) std::this_thread::yield();
+    }
+}
+
+TEST_F(DeliveryRows, BlockingNotices) {
+    Held holder, waiter, second;
+    ASSERT_EQ(status_of(ls_, holder, LKM_EXMODE, 0), 0);
+    holder.lksb.sb_status = 1234;
+    ASSERT_EQ(lock(ls_, waiter, LKM_PRMODE, 0), 0);
+    ASSERT_TRUE(until(ls_, [&] { return holder.basts == 1; }));
+    EXPECT_EQ(holder.lksb.sb_status, 1234) << "a notice leaves the lksb alone";
+    EXPECT_EQ(waiter.asts, 0U);
+    // Once per level, not per waiter.
+    ASSERT_EQ(lock(ls_, second, LKM_PRMODE, 0), 0);
+    EXPECT_FALSE(readable(ls_, 200));
+    EXPECT_EQ(unlock_status(ls_, second, LKF_CANCEL), ECANCEL);
+    // Down far enough: the waiter is granted, no stale notice follows.
+    ASSERT_EQ(convert(ls_, holder, LKM_PRMODE), 0);
+    ASSERT_TRUE(until(ls_, [&] { return waiter.asts == 1; }));
+    EXPECT_EQ(waiter.lksb.sb_status, 0);
+    EXPECT_EQ(holder.basts, 1U);
+    EXPECT_EQ(waiter.basts, 0U);
+    // NOQUEUE tells nobody, NOQUEUEBAST does.
+    EXPECT_EQ(status_of(ls_, second, LKM_EXMODE, LKF_NOQUEUE), EAGAIN);
+    EXPECT_EQ(holder.basts + waiter.basts, 1U);
+    EXPECT_EQ(status_of(ls_, second, LKM_EXMODE, LKF_NOQUEUE | LKF_NOQUEUEBAST), EAGAIN);
+    EXPECT_TRUE(until(ls_, [&] { return holder.basts == 2 && waiter.basts == 1; }));
+}
+
+TEST_F(DeliveryRows, AConversionWithoutARoutineEndsNotices) {
+    Held holder, waiter;
+    ASSERT_EQ(status_of(ls_, holder, LKM_EXMODE, 0), 0);
+    ASSERT_EQ(threaded().lock(ls_, LKM_EXMODE, &holder.lksb, LKF_CONVERT, nullptr, 0, 0, Held::ast, &holder, nullptr,
+                              nullptr), 0);
+    ASSERT_TRUE(completed(ls_, holder));
+    ASSERT_EQ(lock(ls_, waiter, LKM_EXMODE, 0), 0);
+    EXPECT_FALSE(readable(ls_, 200));
+    EXPECT_EQ(holder.basts, 0U);
+}
+
+TEST_F(DeliveryRows, AGrantUnderOtherWaitersIsFollowedByItsNotice) {
+    Held first, second, third;
+    ASSERT_EQ(status_of(ls_, first, LKM_EXMODE, 0), 0);
+    ASSERT_EQ(lock(ls_, second, LKM_EXMODE, 0), 0);
+    ASSERT_EQ(lock(ls_, third, LKM_EXMODE, 0), 0);
+    unsigned basts_at_grant = 99;
+    second.on_ast = [&] { basts_at_grant = second.basts; };
+    ASSERT_EQ(unlock(ls_, first), 0);
+    EXPECT_TRUE(until(ls_, [&] { return second.basts == 1; }));
+    EXPECT_EQ(basts_at_grant, 0U) << "completion first";
+}
+
+}  // namespace
+}  // namespace sdlm
