@@ -30,6 +30,7 @@ void Membership::slots_read(Instant submitted, Instant completed, std::uint64_t 
     SDLM_ASSERT(sights.size() == peers_.size());
     if (own_ == Own::idle || own_ == Own::left || own_ == Own::lost || own_ == Own::failed) return;
     ++reads_;
+    read_submitted_ = submitted;
     for (NodeIndex node = 0; node < peers_.size(); ++node)
         if (node != node_) see_peer(node, submitted, completed, sights[node]);
     if (own_ == Own::choosing) choose(submitted, completed);

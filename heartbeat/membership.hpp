@@ -152,6 +152,8 @@ private:
     Instant last_submit_;
     Instant lease_end_;
     Instant claim_read_submitted_;             // of the read that showed the slot claimable
+    Instant read_submitted_;                   // of the newest read
+    Instant live_read_submitted_;              // of the read that the write which says live is based on
     Instant settled_at_ = never;               // the claim can be trusted when a read submitted after this shows it
     bool claim_written_ = false;
     bool ready_ = false;

@@ -187,6 +187,7 @@ void Membership::fill(disk::SlotHeader& header) {
     switch (own_) {
         case Own::claiming:
             live_submitted_ = settled_ && ready_;
+            live_read_submitted_ = read_submitted_;
             header.state = live_submitted_ ? SlotState::live : SlotState::claiming;
             break;
         case Own::live: header.state = SlotState::live; break;
@@ -211,6 +212,13 @@ void Membership::write_completed(Instant now, Instant submitted, std::uint64_t s
             if (own_ != Own::claiming) return;
             if (live_submitted_) {
                 if (now >= submitted + config_.timing.lease) return lose("the first heartbeat took longer than the lease");
+                // Another claim may have begun since, which did not see this node alive: look again. Every claim waits for longer
+                // than this before the read that it goes live on, so of two claims at least one sees the other live.
+                if (now - live_read_submitted_ > config_.timing.io_timeout) {
+                    live_submitted_ = ready_ = false;
+                    lease_end_ = submitted + config_.timing.lease;
+                    return;
+                }
                 own_ = Own::live;
                 own_slot_good_ = true;
                 lease_end_ = submitted + config_.timing.lease;

@@ -54,7 +54,7 @@ void LocksCore::scan_order(const Resource& r, const PeerRecord& peer, Mode targe
         s.held_conflict = true;
         if (r.ticket != 0 && record.answered >= r.ticket) s.held_answered = true;
     }
-    if (r.phase != Phase::none && r.demand.want->convert && !r.demand.want->deadlock_wait && record.convert && before(record, peer.node, r) &&
+    if (r.phase != Phase::none && r.demand.want->convert && !r.demand.want->deadlock_wait && !r.demand.want->noqueue && record.convert && !record.noqueue && before(record, peer.node, r) &&
         conflicts(record.held, target) && conflicts(record.want, r.demand.used))
         s.deadlock = true;
     if (record.phase == Phase::none || !conflicts(record.want, target)) return;

@@ -187,6 +187,7 @@ void NodeCore::Impl::publish_evict(NodeIndex node, const Incarnation& incarnatio
     fact.record = {.incarnation = incarnation, .last_sequence = sequence};
     fact.life = incarnation;
     fact.last_sequence = sequence;
+    fact.settle_due = false;               // an answer about an earlier life may be under way
     fact.announced = false;
     log_fact(node, fact);
     write_now = true;

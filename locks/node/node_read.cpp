@@ -143,7 +143,7 @@ void NodeCore::Impl::learn_facts(NodeIndex node, disk::SlotState state, std::spa
         if (evict->evict.incarnation.question()) asked.emplace(evict->node, node);
         else {
             hear_fact(node, *evict);
-            if (live() && state == disk::SlotState::claiming) answer_fact(evict->node, evict->evict);     // it waits for that
+            if (live() && state == disk::SlotState::claiming && member.peer(node).followed()) answer_fact(evict->node, evict->evict);     // it waits for that
         }
     }
 }

@@ -54,12 +54,29 @@ void MemoryCluster::join_all(std::initializer_list<NodeIndex> list, const std::s
     for (NodeIndex node : list) SDLM_ASSERT(core(node).join(lockspace, client(node)).has_value());
 }
 
+void MemoryCluster::land_held() {
+    for (const Write& write : held) std::memcpy(bytes.data() + write.offset, write.bytes.data(), write.bytes.size());
+    held.clear();
+}
+
 void MemoryCluster::pump(NodeIndex node) {
     Node& n = nodes[node];
     Output out;
     n.core->pump(now_, out);
     for (Read& read : out.reads) pending_.push_back({now_ + latency, order_++, node, n.life, read, {}});
-    for (Write& write : out.writes) pending_.push_back({now_ + latency, order_++, node, n.life, {}, std::move(write)});
+    for (Write& write : out.writes) {
+        if (n.hold_writes) {
+            held.push_back(std::move(write));
+            continue;
+        }
+        Duration time = latency;
+        const auto header = disk::decode_slot_header(std::span(write.bytes).first(write.bytes.size()), superblock.uuid, node, write.offset);
+        if (n.slow_live.ns != 0 && header && header->state == disk::SlotState::live) {
+            time = std::exchange(n.slow_live, Duration{});
+            n.fail_reads = true;
+        }
+        pending_.push_back({now_ + time, order_++, node, n.life, {}, std::move(write)});
+    }
     for (NodeEvent& event : out.events) n.events.push_back(std::move(event));
     n.wake = out.wake;
 }
@@ -90,6 +107,8 @@ void MemoryCluster::step(Instant limit) {
         if (io.write) {
             std::memcpy(bytes.data() + io.write->offset, io.write->bytes.data(), io.write->bytes.size());
             if (listens) n.core->write_done(now_, io.write->id, {});
+        } else if (listens && n.fail_reads) {
+            n.core->read_done(now_, io.read->id, Error{.code = Errc::io});
         } else if (listens) {
             n.core->read_done(now_, io.read->id, std::span<const std::byte>(bytes).subspan(io.read->offset, io.read->bytes));
         }

@@ -36,6 +36,9 @@ public:
         Instant wake = never;
         bool running = true;
         bool frozen = false;               // SIGSTOP: gets no events and no time
+        bool hold_writes = false;          // its writes stay out, see `held`
+        bool fail_reads = false;
+        Duration slow_live{};              // not 0: its first write that says live takes this long, and its reads fail from then on
         int life = 0;                      // tells I/O of an earlier life apart
     };
 
@@ -56,6 +59,8 @@ public:
     Duration latency = microseconds(200);
     std::map<NodeIndex, Node> nodes;
     std::vector<std::byte> bytes;
+    std::vector<Write> held;               // writes that have not landed
+    void land_held();
 
 private:
     struct Io {

@@ -483,5 +483,59 @@ TEST_P(Nodes, ALeftSlotStillTellsOfTheDeathsThatItsNodeKnew) {
     EXPECT_LT(c.now() - left, c.timing.dead());
 }
 
+// The write that turns a claim live takes long; meanwhile another slot's new life asks everybody who is live, and that is nobody. A late
+// image of its old life then hides it: both would take EX.
+TEST_P(Nodes, ALifeThatBeganLateLooksAgain) {
+    c.join_all({1});
+    c.run(milliseconds(1000));
+    c.start(0);
+    c.nodes[0].slow_live = milliseconds(4000);
+    ASSERT_TRUE(c.run_until([&] { return c.nodes[0].fail_reads; }));
+    c.nodes[1].hold_writes = true;
+    ASSERT_TRUE(c.run_until([&] { return !c.held.empty(); }));
+    c.kill(1);                                                 // one of its slot writes is still out
+    c.nodes[1].hold_writes = false;
+    c.start(1);
+    ASSERT_TRUE(c.run_until([&] { return c.live(1); }));
+    ASSERT_TRUE(c.core(1).join("ls", c.client(1)));
+    const Handle b = open(1);
+    take(1, b, Mode::EX);
+    c.run(milliseconds(4000));
+    EXPECT_FALSE(c.live(0)) << "went live on a read from before the other life";
+    c.land_held();
+    c.nodes[1].frozen = true;
+    c.nodes[0].fail_reads = false;
+    c.run_until([&] { return c.live(0); }, milliseconds(1000));
+    c.nodes[1].frozen = false;
+    ASSERT_TRUE(c.run_until([&] { return c.live(0); }));
+    ASSERT_TRUE(c.core(0).join("ls", c.client(0)));
+    const Handle a = open(0);
+    c.core(0).set_demand(a, want(Mode::EX));
+    c.run(milliseconds(2000));
+    EXPECT_FALSE(c.client(0).has('g') && c.core(1).held(b) == Mode::EX);
+}
+
+TEST_P(Nodes, ATrylockIsNoPartOfAConversionDeadlock) {
+    for (NodeIndex trying : {NodeIndex{0}, NodeIndex{1}}) {
+        MemoryCluster fresh{GetParam()};
+        fresh.join_all({0, 1});
+        std::vector<Handle> handles;
+        for (NodeIndex n = 0; n < 2; ++n) {
+            handles.push_back(fresh.core(n).open({"ls", "r"}).value());
+            fresh.core(n).set_demand(handles[n], want(Mode::PR));
+        }
+        ASSERT_TRUE(fresh.run_until([&] { return fresh.client(0).has('g') && fresh.client(1).has('g'); }));
+        fresh.run(milliseconds(700));
+        Demand attempt = trylock(Mode::EX), waiting = want(Mode::EX, Mode::PR);
+        attempt.used = Mode::PR;
+        attempt.want->convert = waiting.want->convert = true;
+        fresh.core(trying).set_demand(handles[trying], attempt);
+        fresh.core(1 - trying).set_demand(handles[1 - trying], waiting);
+        ASSERT_TRUE(fresh.run_until([&] { return fresh.client(trying).has('r'); }));
+        fresh.run(fresh.timing.heartbeat * 4);
+        EXPECT_FALSE(fresh.client(1 - trying).has('r'));
+    }
+}
+
 }  // namespace
 }  // namespace sdlm::node
