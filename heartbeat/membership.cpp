@@ -61,7 +61,8 @@ void Membership::see_peer(NodeIndex node, Instant submitted, Instant completed, 
             return;
         }
         if (older) {                                     // a late write of its own, or a damaged disk
-            see_damage(node, submitted, completed, Sight{Error{.code = Errc::stale, .field = "sequence"}, digest_of(header, header.sequence)});
+            see_damage(node, submitted, completed,
+                       Sight{Error{.code = Errc::stale, .field = "sequence"}, digest_of(header, header.sequence)});
             return judge(node, submitted);
         }
         if (header.sequence > peer.header.sequence) {
@@ -75,34 +76,40 @@ void Membership::see_peer(NodeIndex node, Instant submitted, Instant completed, 
         return judge(node, submitted);
     }
     if (following) {
-        const bool attested = header.previous == peer.header.incarnation && header.previous_end != disk::PreviousEnd::none;
+        const bool attested =
+            header.previous == peer.header.incarnation && header.previous_end != disk::PreviousEnd::none;
         // A claim that lost to another one: whoever is live has read its own claim back, so the other one never was.
         const bool lost_race = peer.header.state == SlotState::claiming && header.state != SlotState::claiming &&
                                header.state != SlotState::free;
         if (!attested && !lost_race) {
-            // Wiped, or a claim by somebody who does not know of this life: its records keep counting until it is judged dead.
-            see_damage(node, submitted, completed, Sight{Error{.code = Errc::busy, .field = "incarnation"}, digest_of(header)});
+            // Wiped, or a claim by somebody who does not know of this life: its records keep counting until it is
+            // judged dead.
+            see_damage(node, submitted, completed,
+                       Sight{Error{.code = Errc::busy, .field = "incarnation"}, digest_of(header)});
             return judge(node, submitted);
         }
         const bool clean = header.previous_end == disk::PreviousEnd::left;
         if (lost_race) end(node, EndedBy::left, peer.header.sequence);
         else end(node, clean ? EndedBy::left : EndedBy::replaced, header.previous_sequence);
-    } else if (peer.known && header.incarnation.generation < peer.header.incarnation.generation && !counted_again(peer, submitted, completed, header)) {
+    } else if (peer.known && header.incarnation.generation < peer.header.incarnation.generation &&
+               !counted_again(peer, submitted, completed, header)) {
         // An image from before the life that has ended: who lives here now cannot be seen.
-        return see_damage(node, submitted, completed, Sight{Error{.code = Errc::stale, .field = "generation"}, digest_of(header, header.sequence)});
+        return see_damage(node, submitted, completed,
+                          Sight{Error{.code = Errc::stale, .field = "generation"}, digest_of(header, header.sequence)});
     }
     see_life(node, completed, header);
 }
 
-// Generations begin again when a damaged slot is claimed. Late writes of an earlier life end within io_timeout; whoever still
-// writes after that is alive.
+// Generations begin again when a damaged slot is claimed. Late writes of an earlier life end within io_timeout; whoever
+// still writes after that is alive.
 bool Membership::counted_again(Peer& peer, Instant submitted, Instant completed, const disk::SlotHeader& header) const {
     if (peer.odd != header.incarnation) {
         peer.odd = header.incarnation;
         peer.odd_sequence = header.sequence;
         peer.odd_since = completed;
     }
-    return header.sequence > peer.odd_sequence && submitted - peer.odd_since > config_.timing.io_timeout * drift_num / drift_den;
+    return header.sequence > peer.odd_sequence &&
+           submitted - peer.odd_since > config_.timing.io_timeout * drift_num / drift_den;
 }
 
 void Membership::see_life(NodeIndex node, Instant completed, const disk::SlotHeader& header) {
@@ -135,8 +142,8 @@ void Membership::see_damage(NodeIndex node, Instant submitted, Instant completed
     if (submitted - peer.damaged_since >= config_.timing.dead()) peer.ignored = true;
 }
 
-// Two own reads, at least dead() apart, that show one sequence: its lease and its time to stop are over. An image that cannot
-// be followed counts from its own first sight: the node may have renewed its lease unseen before.
+// Two own reads, at least dead() apart, that show one sequence: its lease and its time to stop are over. An image that
+// cannot be followed counts from its own first sight: the node may have renewed its lease unseen before.
 void Membership::judge(NodeIndex node, Instant submitted) {
     Peer& peer = peers_[node];
     if (!peer.known || peer.ended != EndedBy::none || peer.evict_wanted || !lives(peer.header.state)) return;

@@ -39,7 +39,7 @@ struct Peer {
     bool damaged = false;                     // undecodable, or a life that has no right to be there
     std::uint32_t digest = 0;                 // of the damaged image
     Instant damaged_since;                    // completion of the read that first showed this digest
-    Incarnation odd;                          // of an older generation than the followed life's, and in the slot all the same
+    Incarnation odd;   // of an older generation than the followed life's, and in the slot all the same
     std::uint64_t odd_sequence = 0;
     Instant odd_since;
     bool ignored = false;                     // damaged without change for so long that nobody can live there
@@ -110,7 +110,8 @@ public:
     void fact(NodeIndex by, NodeIndex node, const Incarnation& incarnation, std::uint64_t sequence);
 
     const Peer& peer(NodeIndex node) const { return peers_[node]; }
-    // Somebody unknown may have lived in `node`'s slot: it was unreadable, with nobody followed there, at some time since start().
+    // Somebody unknown may have lived in `node`'s slot: it was unreadable, with nobody followed there, at some time
+    // since start().
     bool unreadable_past(NodeIndex node) const { return unreadable_[node]; }
     std::vector<PeerEvent>& events() { return events_; }
     const std::string& reason() const { return reason_; }      // of lost or failed

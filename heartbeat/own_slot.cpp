@@ -44,7 +44,8 @@ Membership::Claimable Membership::claimable(NodeIndex node, Instant submitted) c
     if (peer.damaged && !(peer.known && peer.ended == EndedBy::none))
         return peer.ignored ? Claimable::yes : Claimable::wait;
     if (!peer.known || peer.ended != EndedBy::none) return Claimable::yes;
-    // An own claim that came too late is no exception: it may lie over a live node's image, which that node is about to restore.
+    // An own claim that came too late is no exception: it may lie over a live node's image, which that node is about to
+    // restore.
     if (peer.header.host == config_.host && peer.header.boot != config_.boot) return Claimable::yes;
     if (peer.changes > 0) return Claimable::no;
     (void)submitted;
@@ -88,7 +89,8 @@ void Membership::choose(Instant submitted, Instant completed) {
     if (best != no_node) return begin_claim(best, submitted);
     if (!waiting)
         fail(Errc::no_space, "all " + std::to_string(peers_.size()) +
-                                 " node slots of the volume are taken by live nodes; stop one, or format with more slots (mkfs.sdlm -N)");
+                                 " node slots of the volume are taken by live nodes; stop one, or format with more "
+                                 "slots (mkfs.sdlm -N)");
 }
 
 void Membership::begin_claim(NodeIndex node, Instant submitted) {
@@ -121,7 +123,8 @@ void Membership::settle(Instant submitted, const Sight& sight) {
     }
     if (!sight.header && submitted < settled_at_) return;       // unreadable for the moment: decide at the end
     if (config_.requested) {
-        return fail(Errc::busy, slot_name(node_) + " was claimed by another host at the same time; choose another number with --node");
+        return fail(Errc::busy, slot_name(node_) +
+                                    " was claimed by another host at the same time; choose another number with --node");
     }
     warn(slot_name(node_) + " was claimed by another host at the same time; choosing again");
     peers_[node_] = Peer{};
@@ -135,7 +138,8 @@ void Membership::see_own(std::uint64_t own_written, const Sight& sight) {
     if (sight.header && sight.header->incarnation != incarnation_ && !sight.header->incarnation.none()) {
         const disk::SlotHeader& other = *sight.header;
         if (other.previous == incarnation_ && other.previous_end != PreviousEnd::none)
-            return lose(slot_name(node_) + " was taken over by host " + to_string(other.host) + ", which found this node dead");
+            return lose(slot_name(node_) + " was taken over by host " + to_string(other.host) +
+                        ", which found this node dead");
         const bool runs = other.state == SlotState::live || other.state == SlotState::leaving;
         if (runs && other.incarnation > incarnation_)
             return lose(slot_name(node_) + " is also used by host " + to_string(other.host) +
@@ -167,7 +171,8 @@ Instant Membership::read_due(Instant last_read) const {
     switch (own_) {
         case Own::choosing: return reads_ == 0 ? Instant{} : last_read + beat / 4;
         case Own::claiming:
-            if (claim_written_ && !settled_) return last_read < settled_at_ ? earlier(settled_at_, last_read + beat / 2) : last_read + beat / 4;
+            if (claim_written_ && !settled_)
+                return last_read < settled_at_ ? earlier(settled_at_, last_read + beat / 2) : last_read + beat / 4;
             return last_read + beat / 4;
         case Own::live:
         case Own::leaving: return last_read + beat;
@@ -211,9 +216,11 @@ void Membership::write_completed(Instant now, Instant submitted, std::uint64_t s
             tick(now);
             if (own_ != Own::claiming) return;
             if (live_submitted_) {
-                if (now >= submitted + config_.timing.lease) return lose("the first heartbeat took longer than the lease");
-                // Another claim may have begun since, which did not see this node alive: look again. Every claim waits for longer
-                // than this before the read that it goes live on, so of two claims at least one sees the other live.
+                if (now >= submitted + config_.timing.lease)
+                    return lose("the first heartbeat took longer than the lease");
+                // Another claim may have begun since, which did not see this node alive: look again. Every claim waits
+                // for longer than this before the read that it goes live on, so of two claims at least one sees the
+                // other live.
                 if (now - live_read_submitted_ > config_.timing.io_timeout) {
                     live_submitted_ = ready_ = false;
                     lease_end_ = submitted + config_.timing.lease;
@@ -224,7 +231,8 @@ void Membership::write_completed(Instant now, Instant submitted, std::uint64_t s
                 lease_end_ = submitted + config_.timing.lease;
             } else if (!claim_written_) {
                 if (now - claim_read_submitted_ > config_.timing.io_timeout) {
-                    warn(slot_name(node_) + ": the claim took longer than io_timeout (" + seconds(config_.timing.io_timeout) + "); trying again");
+                    warn(slot_name(node_) + ": the claim took longer than io_timeout (" +
+                         seconds(config_.timing.io_timeout) + "); trying again");
                     node_ = no_node;
                     own_ = Own::choosing;
                     return;
@@ -265,7 +273,8 @@ void Membership::write_failed(Instant now) {
 void Membership::tick(Instant now) {
     // A claim must be kept alive like a life: others may have judged it dead, and that must stay true.
     if (own_ == Own::claiming && claim_written_ && now >= lease_end_) {
-        warn(slot_name(node_) + ": the claim was not renewed within " + seconds(config_.timing.lease) + "; trying again");
+        warn(slot_name(node_) + ": the claim was not renewed within " + seconds(config_.timing.lease) +
+             "; trying again");
         node_ = no_node;
         own_ = Own::choosing;
         return;

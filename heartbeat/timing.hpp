@@ -17,13 +17,15 @@ inline constexpr std::int64_t drift_den = 100;
 struct Timing {
     Duration heartbeat;     // a slot write at least this often
     Duration lease;         // from just before a completed slot write was submitted
-    Duration io_timeout;    // a claim's read-to-write must fit in this, and a claimer waits this long before it trusts its claim
+    Duration io_timeout;   // a claim's read-to-write must fit in this, and a claimer waits this long before it trusts
+                           // its claim
 
     // After the lease: time to stop clients before anybody may take over.
     constexpr Duration stop() const { return lease / 8 < milliseconds(250) ? milliseconds(250) : lease / 8; }
     // An observer may evict when its own two reads this far apart show one sequence.
     constexpr Duration dead() const { return (lease + stop()) * drift_num / drift_den; }
-    // From the death of a node to grants of what it held: first and second read (one heartbeat each, at most), the eviction's write and read.
+    // From the death of a node to grants of what it held: first and second read (one heartbeat each, at most), the
+    // eviction's write and read.
     constexpr Duration failover_bound() const { return dead() + heartbeat * 2 + io_timeout; }
     // A trylock is answered within this, or it is refused.
     constexpr Duration answer() const { return heartbeat * 2; }
@@ -31,8 +33,8 @@ struct Timing {
     constexpr Duration adopt() const { return heartbeat * 2; }
 };
 
-inline constexpr Timing default_timing{milliseconds(limits::heartbeat_ms_default), milliseconds(limits::lease_ms_default),
-                                       milliseconds(1000)};
+inline constexpr Timing default_timing{milliseconds(limits::heartbeat_ms_default),
+                                       milliseconds(limits::lease_ms_default), milliseconds(1000)};
 static_assert(default_timing.failover_bound() <= milliseconds(12'000));
 static_assert(default_timing.dead() * 100 >= (default_timing.lease + default_timing.stop()) * 110);
 

@@ -59,7 +59,8 @@ RecordHead make_record_head(RecordKind kind, std::size_t record_bytes, std::uint
 }
 
 unsigned waits_count(const LockRecord& lock) {
-    return static_cast<unsigned>(std::count_if(lock.waits_for.begin(), lock.waits_for.end(), [](std::uint64_t tag) { return tag != 0; }));
+    return static_cast<unsigned>(
+        std::count_if(lock.waits_for.begin(), lock.waits_for.end(), [](std::uint64_t tag) { return tag != 0; }));
 }
 
 std::uint16_t flags_of(const LockRecord& lock) {

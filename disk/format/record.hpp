@@ -59,7 +59,8 @@ struct LockRecord {
     std::uint64_t answered = 0;           // trylocks up to this ticket have been told "in use"; 0 = none
     std::uint64_t owner_tag = 0;          // of the want, for the deadlock search: higher is younger; 0 = takes no part
     bool spared = false;                  // the want is no victim of the deadlock search
-    std::array<std::uint64_t, waits_for_max> waits_for{};   // tags of this node's wants that the holders wait for; 0 = none, at the end
+    std::array<std::uint64_t, waits_for_max>
+        waits_for{};   // tags of this node's wants that the holders wait for; 0 = none, at the end
     Lvb lvb;                              // carried when version > 0
     bool gone() const;                    // nothing held, wanted, kept or carried: removes the key
     friend bool operator==(const LockRecord&, const LockRecord&) = default;

@@ -75,7 +75,8 @@ layout::SlotHeader to_raw(const SlotHeader& header) {
     raw.previous_sequence.set(header.previous_sequence);
     raw.previous_end = static_cast<std::uint8_t>(header.previous_end);
     raw.epoch.set(header.stream.epoch);
-    raw.flags.set(static_cast<std::uint16_t>((header.stream.complete ? layout::slot_complete : 0U) | (header.unsettled ? layout::slot_unsettled : 0U)));
+    raw.flags.set(static_cast<std::uint16_t>((header.stream.complete ? layout::slot_complete : 0U) |
+                                             (header.unsettled ? layout::slot_unsettled : 0U)));
     raw.tail.set(header.stream.tail);
     raw.head_page.set(header.stream.head);
     raw.inline_first.set(header.stream.inline_first);

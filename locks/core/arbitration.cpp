@@ -19,7 +19,8 @@ constexpr std::uint8_t conflict_mask(Mode m) {
 }
 }  // namespace
 
-// Order of wants: conversions of modes in use first, then tickets, then node numbers. Total, and the same for all nodes.
+// Order of wants: conversions of modes in use first, then tickets, then node numbers. Total, and the same for all
+// nodes.
 bool LocksCore::before(const LockRecord& record, NodeIndex node, const Resource& r) const {
     if (record.convert != r.demand.want->convert) return record.convert;
     if (record.ticket != r.ticket) return record.ticket < r.ticket;
@@ -54,8 +55,9 @@ void LocksCore::scan_order(const Resource& r, const PeerRecord& peer, Mode targe
         s.held_conflict = true;
         if (r.ticket != 0 && record.answered >= r.ticket) s.held_answered = true;
     }
-    if (r.phase != Phase::none && r.demand.want->convert && !r.demand.want->deadlock_wait && !r.demand.want->noqueue && record.convert && !record.noqueue && before(record, peer.node, r) &&
-        conflicts(record.held, target) && conflicts(record.want, r.demand.used))
+    if (r.phase != Phase::none && r.demand.want->convert && !r.demand.want->deadlock_wait && !r.demand.want->noqueue &&
+        record.convert && !record.noqueue && before(record, peer.node, r) && conflicts(record.held, target) &&
+        conflicts(record.want, r.demand.used))
         s.deadlock = true;
     if (record.phase == Phase::none || !conflicts(record.want, target)) return;
     // It cannot be granted before what is used here is given up, so it is in nobody's way (a conversion overtakes it).
@@ -94,7 +96,8 @@ void LocksCore::give_up(Resource& r, const Scan& s, Instant now) {
     }
     r.conflict_at = now;
     last_conflict_ = now;
-    if (r.phase == Phase::none && r.entry != no_entry && r.published.phase != Phase::none) mark(r, Urgency::urgent, now);
+    if (r.phase == Phase::none && r.entry != no_entry && r.published.phase != Phase::none)
+        mark(r, Urgency::urgent, now);
     Mode keep = r.demand.used;
     for (Mode m : all_modes) {
         if (covers(r.held, m) && covers(m, r.demand.used) && (against & conflict_mask(m)) == 0) {
@@ -136,7 +139,8 @@ void LocksCore::decide(Resource& r, const Scan& s, Instant now) {
     if (!r.placed && !take_place(r, s, now)) return;
     const bool behind = s.try_low || s.wait_low;
     if (r.phase == Phase::waiting) {
-        // First in the line: raise the flag, even while the mode is still held by others. Their release then needs no further write of mine.
+        // First in the line: raise the flag, even while the mode is still held by others. Their release then needs no
+        // further write of mine.
         if (!behind && !s.try_high) set_phase(r, Phase::trying, now);
         return;
     }
@@ -176,14 +180,15 @@ bool LocksCore::unplaced_before(const Resource& r) const {
     });
 }
 
-// A replica may be a heartbeat old, so a ticket taken from it could overtake those who are in the line already. A want starts
-// without a place, behind all that have one; the first view that is newer than its flag shows the line as it was then.
-// Whoever is granted by that view needs no place. False: the order has changed, look again.
+// A replica may be a heartbeat old, so a ticket taken from it could overtake those who are in the line already. A want
+// starts without a place, behind all that have one; the first view that is newer than its flag shows the line as it was
+// then. Whoever is granted by that view needs no place. False: the order has changed, look again.
 bool LocksCore::take_place(Resource& r, const Scan& s, Instant now) {
     if (r.flag_write == 0 || view_ < r.flag_write) return true;
     const bool free = !s.held_conflict && !s.try_low && !s.try_high && !s.wait_low;
     if (free) return true;
-    // Bounded: the want seen before may have given way to a newer one of the same node, which in turn waits for this one.
+    // Bounded: the want seen before may have given way to a newer one of the same node, which in turn waits for this
+    // one.
     if (unplaced_before(r)) {
         if (r.place_by == never) r.place_by = now + timing_.heartbeat;
         if (now < r.place_by) return true;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// Deadlocks over several resources and nodes: wants are the vertices of a graph of waits that every node sees in the records. A want
-// waits for what the holders of its resource wait for, as their nodes say (`waits_for`), and for the wants before it in the line.
-// Each node looks for cycles through its own wants; the youngest want of a cycle gives up. see locks/PROTOCOL.md §8
+// Deadlocks over several resources and nodes: wants are the vertices of a graph of waits that every node sees in the
+// records. A want waits for what the holders of its resource wait for, as their nodes say (`waits_for`), and for the
+// wants before it in the line. Each node looks for cycles through its own wants; the youngest want of a cycle gives up.
+// see locks/PROTOCOL.md §8
 #include <algorithm>
 #include <set>
 
@@ -140,7 +141,8 @@ bool LocksCore::closes_cycle(const Resource& r, Wait& victim) const {
     return false;
 }
 
-// A cycle counts when it is still there half a heartbeat after it was first seen: records of different nodes are of different times.
+// A cycle counts when it is still there half a heartbeat after it was first seen: records of different nodes are of
+// different times.
 void LocksCore::search_deadlocks(Instant now) {
     searched_at_ = now;
     for (std::size_t i = 0; i < pending_.size(); ++i) {

@@ -38,8 +38,8 @@ struct Demand {
     std::optional<Want> want;      // the first ungranted local request; nullopt withdraws it (no event follows)
     bool interest = true;          // keep the LVB alive while nothing is held
     bool cache = true;             // may keep the mode after `used` goes down; false: release at once
-    // Deadlock search: resources of this node whose wants the local holders of this one wait for; no_handle at the end. More than
-    // fit: any of them, in turns.
+    // Deadlock search: resources of this node whose wants the local holders of this one wait for; no_handle at the end.
+    // More than fit: any of them, in turns.
     std::array<Handle, disk::waits_for_max> waits_on{};
     friend bool operator==(const Demand&, const Demand&) = default;
 };
@@ -82,7 +82,8 @@ public:
     virtual void set_demand(Handle handle, const Demand& demand) = 0;
     // The value as this node knows it. Current only while a mode above NL is in use.
     virtual const Lvb& lvb(Handle handle) const = 0;
-    // Allowed while PW or EX is in use. Published when the node goes below PW. `valid` false: marks the value not valid.
+    // Allowed while PW or EX is in use. Published when the node goes below PW. `valid` false: marks the value not
+    // valid.
     virtual void write_lvb(Handle handle, std::span<const std::byte> value, bool valid) = 0;
     // What the node holds now (used or cached).
     virtual Mode held(Handle handle) const = 0;

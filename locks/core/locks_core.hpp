@@ -59,7 +59,8 @@ public:
     struct Ending {
         End how = End::clean;
         std::uint64_t unanswered = 0;   // oldest earlier death that the node had not settled; 0 = none
-        // Nodes that were read after the lease was over and did not know of the death then: what they held, they held before it.
+        // Nodes that were read after the lease was over and did not know of the death then: what they held, they held
+        // before it.
         std::bitset<limits::slots_max> witnesses;
     };
     std::uint64_t peer_ended(NodeIndex node, std::uint32_t next_stamp, const Ending& ending);
@@ -75,12 +76,12 @@ public:
         view_read_ = read;
     }
     void begin_read(std::uint64_t read) { read_ = read; }
-    // An image of this node was taken up. What it has written meanwhile may have been handed on already, to a node whose
-    // slot this same read saw before: one read of all slots is no snapshot.
+    // An image of this node was taken up. What it has written meanwhile may have been handed on already, to a node
+    // whose slot this same read saw before: one read of all slots is no snapshot.
     void image_seen(NodeIndex node, std::uint64_t clock);
 
-    // Versions of values come from one clock that every slot shows (Lamport's): a value written after another one was released,
-    // or forgotten, always has the higher version, on whatever resource.
+    // Versions of values come from one clock that every slot shows (Lamport's): a value written after another one was
+    // released, or forgotten, always has the higher version, on whatever resource.
     void see_clock(std::uint64_t clock) { clock_ = std::max(clock_, clock); }
     std::uint64_t clock() const { return clock_; }
     void evaluate_pending();                       // after a new view: all that waits is looked at again
@@ -93,15 +94,18 @@ public:
     Instant search_due() const { return own_tags_ == 0 ? never : searched_at_ + timing_.heartbeat / 4; }
     std::vector<LockEvent>& events() { return events_; }
 
-    // Publication. flush() hands changed records to the log; after LogWriter::compose, composed() says which write carries them.
+    // Publication. flush() hands changed records to the log; after LogWriter::compose, composed() says which write
+    // carries them.
     Urgency urgency() const { return urgency_; }
     Instant soon_at() const { return soon_at_; }
     void flush();
     void composed(std::uint64_t write_ordinal);
-    // Some flag is on the disk (in a write up to `writes_done`) that the newest read, of view `read_view`, cannot decide.
+    // Some flag is on the disk (in a write up to `writes_done`) that the newest read, of view `read_view`, cannot
+    // decide.
     bool waits_for_read(std::uint64_t writes_done, std::uint64_t read_view) const;
 
-    // Something waits for others, or for a read; what waits for its own write (not among the first `writes_done`) does not count.
+    // Something waits for others, or for a read; what waits for its own write (not among the first `writes_done`) does
+    // not count.
     bool waiting(std::uint64_t writes_done) const;
     bool holding() const { return holding_ > 0; }             // something is held, used or cached
     Instant deadline() const;                                 // earliest noqueue deadline
@@ -126,10 +130,10 @@ private:
         std::uint8_t want_mask = 0;                // modes wanted by others
         std::uint8_t bast_mask = 0;                // ... by those whose want is to be announced
         std::uint64_t max_ticket = 0;
-        std::uint64_t noqueue_ticket = 0;          // highest ticket of a trylock that conflicts with what is in use here
+        std::uint64_t noqueue_ticket = 0;   // highest ticket of a trylock that conflicts with what is in use here
         bool held_conflict = false;                // with my target, from here on
         bool held_answered = false;                // a conflicting holder has answered my ticket
-        bool deadlock = false;                     // a conversion before mine waits for what I hold, and I for what it holds
+        bool deadlock = false;   // a conversion before mine waits for what I hold, and I for what it holds
         bool try_low = false, try_high = false;
         bool wait_low = false, wait_low_queued = false;
         bool interest = false;                     // some other node keeps the LVB alive

@@ -136,8 +136,8 @@ std::uint64_t LogWriter::pages_to_write() const {
 }
 
 // Moves what is still current out of the oldest pages, so that they can be overwritten by later batches. Paced by
-// what this batch writes, so that no batch has to copy the whole ring: above half, 2 pages for each new one; above three quarters, 8.
-// Pages of this batch must not touch a page that the slot image on the disk still needs.
+// what this batch writes, so that no batch has to copy the whole ring: above half, 2 pages for each new one; above
+// three quarters, 8. Pages of this batch must not touch a page that the slot image on the disk still needs.
 void LogWriter::clean_tail() {
     const std::uint64_t used = pages_used();
     const std::uint64_t fresh = pages_to_write();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // The own record stream: which records go inline into the slot, which into journal pages, and which old pages are
-// still needed. State at any time = replay(pages [tail, head)) then inline; see disk/FORMAT.md and locks/PROTOCOL.md §3.
-// Pure; knows records as encoded bytes only.
+// still needed. State at any time = replay(pages [tail, head)) then inline; see disk/FORMAT.md and locks/PROTOCOL.md
+// §3. Pure; knows records as encoded bytes only.
 #pragma once
 #include <cstddef>
 #include <cstdint>

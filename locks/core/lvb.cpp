@@ -11,7 +11,8 @@
 namespace sdlm::locks {
 
 namespace {
-// The newer version counts; of one version a copy marked not valid counts, since its writer knew of a death that the other did not.
+// The newer version counts; of one version a copy marked not valid counts, since its writer knew of a death that the
+// other did not.
 bool newer(const Lvb& a, const Lvb& b) {
     return a.version > b.version || (a.version == b.version && a.version > 0 && !a.valid && b.valid);
 }
@@ -61,11 +62,11 @@ void LocksCore::scan_lvb(const LockRecord& record, Scan& s) const {
     }
 }
 
-// A node died with this record. What it may have been writing is lost; what it carried goes to whoever needed the resource
-// before. The others wait until all of those have said that they have published it.
+// A node died with this record. What it may have been writing is lost; what it carried goes to whoever needed the
+// resource before. The others wait until all of those have said that they have published it.
 void LocksCore::inherit(Resource& r, const LockRecord& dead, std::uint64_t death, const Ending& ending) {
-    // A try may have been granted, unless somebody held against it all the time: a release would have been published before the try
-    // could win, and nobody gets a conflicting mode past a try before its node's end.
+    // A try may have been granted, unless somebody held against it all the time: a release would have been published
+    // before the try could win, and nobody gets a conflicting mode past a try before its node's end.
     bool may_be_granted = dead.phase == Phase::trying && compatible(r.held, dead.want);
     std::uint64_t elsewhere = r.carried.version;      // newest version that outlives it
     for (const PeerRecord& peer : r.peers) {
@@ -121,7 +122,8 @@ void LocksCore::death_settled(std::uint64_t death) {
 void LocksCore::learn_lvb(Resource& r, const Scan& s) {
     if (r.lvb_dirty) return;
     Lvb best = newer(s.best, r.carried) ? s.best : r.carried;
-    // What was seen under a mode that is still held never goes back: whoever else let go of it, and while a replica is being read anew.
+    // What was seen under a mode that is still held never goes back: whoever else let go of it, and while a replica is
+    // being read anew.
     if (r.held != Mode::NL && newer(r.lvb, best)) best = r.lvb;
     if (r.suspect_at > r.version_seen_at) {
         // The last writer died: nobody knows its value. Version 1 carries the mark where nothing was written before.
@@ -131,16 +133,18 @@ void LocksCore::learn_lvb(Resource& r, const Scan& s) {
     r.lvb = best;
 }
 
-// The own record's part in keeping the value: adopt what has no keeper, drop what is out of date, publish invalid marks.
+// The own record's part in keeping the value: adopt what has no keeper, drop what is out of date, publish invalid
+// marks.
 void LocksCore::keep_lvb(Resource& r, const Scan& s, Instant now) {
     r.adopting = false;
     if (!r.needs()) r.suspect_at = r.floor = 0;  // whoever needs it has seen the death, too
     // Keepers that can see this need hand on what they carry, whatever happens to them.
-    if (r.needs() && r.stake_write != 0 && view_ >= r.stake_write) r.floor = std::max({r.floor, s.kept, r.carried.version});
+    if (r.needs() && r.stake_write != 0 && view_ >= r.stake_write)
+        r.floor = std::max({r.floor, s.kept, r.carried.version});
     if (r.needs() && !r.lvb_dirty) {
         learn_lvb(r, s);
-        // Only by a view that was read after the own need was shown: its owner then keeps it until it is adopted. An older
-        // view may show what others have already dropped, or written anew and dropped.
+        // Only by a view that was read after the own need was shown: its owner then keeps it until it is adopted. An
+        // older view may show what others have already dropped, or written anew and dropped.
         const bool known = r.stake_write != 0 && view_ >= r.stake_write && r.unsettled == 0;
         const bool offered = s.best.version > 0 && s.best_orphan && newer(s.best, r.carried);
         const bool orphaned = known && offered;
@@ -160,11 +164,12 @@ void LocksCore::keep_lvb(Resource& r, const Scan& s, Instant now) {
         mark(r, Urgency::urgent, now);
     }
     if (r.carried.version > 0 && s.best.version > r.carried.version) {
-        r.carried = Lvb{};                   // a strictly newer value exists; equal copies are never dropped (both would)
+        r.carried = Lvb{};   // a strictly newer value exists; equal copies are never dropped (both would)
         mark(r, Urgency::lazy, now);
     }
     if (r.orphan()) {
-        const bool adopted = s.best.version > 0 && !newer(r.carried, s.best) && !s.best_orphan;     // with the mark, if it has one
+        const bool adopted =
+            s.best.version > 0 && !newer(r.carried, s.best) && !s.best_orphan;   // with the mark, if it has one
         const bool seen = r.flag_write != 0 && view_ >= r.flag_write;
         // Older copies must go first, or one of them would be taken for the newest.
         // A dead node's copy is gone for others only when they have seen its end.

@@ -70,7 +70,8 @@ bool Replica::pages(std::uint64_t count, const std::vector<disk::Record>& record
 
 void Replica::fetch_failed() {
     if (!pending_) return;
-    // Pages applied so far are part of the state or superseded by what follows; a rebuild starts again with a new stamp.
+    // Pages applied so far are part of the state or superseded by what follows; a rebuild starts again with a new
+    // stamp.
     if (pending_->rebuild) {
         known_ = false;
     } else {

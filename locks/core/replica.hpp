@@ -12,7 +12,8 @@
 
 namespace sdlm::locks {
 
-// Where applied records go. A `stamp` marks the pass that applied a record: records with a stamp below valid_from do not count.
+// Where applied records go. A `stamp` marks the pass that applied a record: records with a stamp below valid_from do
+// not count.
 class ReplicaSink {
 public:
     virtual ~ReplicaSink() = default;
@@ -37,8 +38,9 @@ public:
     std::uint64_t applied_sequence() const { return applied_sequence_; }
     bool fetching() const { return pending_.has_value(); }
 
-    // A good image of this life whose sequence is not below applied_sequence(). Returns the pages to read first, or nothing
-    // when the image is applied. While pages are being fetched, images are ignored (the next one after them counts).
+    // A good image of this life whose sequence is not below applied_sequence(). Returns the pages to read first, or
+    // nothing when the image is applied. While pages are being fetched, images are ignored (the next one after them
+    // counts).
     std::optional<PageRange> image(const disk::SlotHeader& header, std::vector<disk::Record>& inline_records,
                                    ReplicaSink& sink);
     // The records of the next pages of the range, in order. Returns true when the pending image is applied.

@@ -30,13 +30,14 @@ struct Resource {
     ResourceIndex self = 0;               // place in the table
     std::vector<PeerRecord> peers;        // few; unordered, one per node
 
-    // LVB history, for values that a dead node left or may have lost (locks/PROTOCOL.md §6). Ordinals count in this process.
+    // LVB history, for values that a dead node left or may have lost (locks/PROTOCOL.md §6). Ordinals count in this
+    // process.
     std::uint64_t version_seen = 0;       // newest version that any record showed
     std::uint64_t version_seen_at = 0;    // ordinal of that sight
     std::uint64_t death = 0;              // ordinal of the newest death that may have moved or spoiled the value
-    std::uint64_t floor = 0;              // version that some keeper showed since the own need is known: less than that is a loss
+    std::uint64_t floor = 0;   // version that some keeper showed since the own need is known: less than that is a loss
     std::uint64_t suspect_at = 0;         // ordinal of the death of a node that may have been writing; 0 = none
-    std::uint64_t unsettled = 0;          // ordinal of the newest death whose heirs have not all published yet; 0 = none
+    std::uint64_t unsettled = 0;   // ordinal of the newest death whose heirs have not all published yet; 0 = none
 
     // Own side.
     bool used_slot = false;               // this Resource object is in use
@@ -51,7 +52,7 @@ struct Resource {
     bool placed = false;                  // the ticket is not provisional any more
     std::vector<NodeIndex> after;         // nodes whose want was seen, without a place, before this one was made
     Instant place_by = never;             // when it takes its place all the same
-    std::uint64_t stake_write = 0;        // write that first showed that this node needs the resource; 0 = not composed yet
+    std::uint64_t stake_write = 0;   // write that first showed that this node needs the resource; 0 = not composed yet
     bool settling = false;                // would be granted, but for changed_read
     std::uint64_t changed_read = 0;       // a value may have moved between nodes while this read was under way
     std::uint64_t flag_write = 0;         // write that carried the present flag; 0 = not composed yet

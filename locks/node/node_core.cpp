@@ -219,6 +219,16 @@ std::vector<LockRow> NodeCore::lock_rows(const std::optional<disk::ResourceKey>&
     return rows;
 }
 
+std::vector<NodeIndex> NodeCore::members(const std::string& lockspace) const {
+    const Impl& im = *impl_;
+    std::vector<NodeIndex> out;
+    if (im.live() && im.lockspaces.contains(lockspace)) out.push_back(im.member.node());
+    for (const auto& [node, name] : im.peer_members)
+        if (name == lockspace && im.member.peer(node).alive()) out.push_back(node);
+    std::sort(out.begin(), out.end());
+    return out;
+}
+
 Result<void> NodeCore::request_fence(NodeIndex node) {
     Impl& im = *impl_;
     if (!im.live()) return Error{.code = Errc::fenced};

@@ -142,6 +142,8 @@ public:
     NodeStatus status(Instant now) const;
     // At most `max` rows in key order starting after `after` (nullopt: from the start).
     std::vector<LockRow> lock_rows(const std::optional<disk::ResourceKey>& after, std::size_t max) const;
+    // The live nodes that have joined the lockspace, as this node knows it, the own one included; in order.
+    std::vector<NodeIndex> members(const std::string& lockspace) const;
     // Administration: ask `node`'s present life to stop itself (poison pill). not_found: no live node there.
     Result<void> request_fence(NodeIndex node);
 

@@ -122,9 +122,11 @@ struct NodeCore::Impl final : locks::ReplicaSink {
     std::set<std::pair<NodeIndex, std::string>> peer_members;
 
     // Facts about deaths: (who says so, about whom).
-    // Each with the stamp of the pass over the stream that showed it: a later pass that does not show it any more removes it.
+    // Each with the stamp of the pass over the stream that showed it: a later pass that does not show it any more
+    // removes it.
     std::map<std::pair<NodeIndex, NodeIndex>, Fact> facts;
-    // Facts that were read, but not acted on before everybody else has been read again: what others held at the death counts.
+    // Facts that were read, but not acted on before everybody else has been read again: what others held at the death
+    // counts.
     struct Told {
         NodeIndex by = no_node, node = no_node;
         Incarnation incarnation;

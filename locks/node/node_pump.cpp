@@ -10,7 +10,8 @@
 namespace sdlm::node {
 
 namespace {
-// Whoever is alive and has not answered a death after so many dead times has joined since, or its answer is gone with the need for it.
+// Whoever is alive and has not answered a death after so many dead times has joined since, or its answer is gone with
+// the need for it.
 constexpr std::int64_t answer_patience = 3;
 
 // Who has settled the end of a later life in a slot had settled those before.
@@ -78,7 +79,8 @@ void NodeCore::Impl::pump(Instant at, Output& out) {
     out.events = std::move(events);
     events.clear();
     out.wake = earlier(next_write(), next_read());
-    if (live()) out.wake = earlier(out.wake, earlier(member.lease_end(), earlier(locks.deadline(), locks.search_due())));
+    if (live())
+        out.wake = earlier(out.wake, earlier(member.lease_end(), earlier(locks.deadline(), locks.search_due())));
     // A leave that is over its time waits for the batch under way, not for the clock.
     if (live() && leave_deadline > now) out.wake = earlier(out.wake, leave_deadline);
     if (live() && locks.more()) out.wake = now;
@@ -123,13 +125,14 @@ void NodeCore::Impl::retract_fact(NodeIndex node, OwnFact& fact) {
 
 void NodeCore::Impl::peer_ended(const PeerEvent& event) {
     locks::Replica& replica = replicas[event.node];
-    const bool exact = event.claim_only || (!event.damaged && replica.incarnation() == event.incarnation && !replica.fetching() &&
-                                            replica.applied_sequence() == event.sequence);
+    const bool exact = event.claim_only || (!event.damaged && replica.incarnation() == event.incarnation &&
+                                            !replica.fetching() && replica.applied_sequence() == event.sequence);
     const bool had_records = locks.records_of(event.node) > 0 || !exact;
     using End = locks::LocksCore::End;
     const End how = event.by == EndedBy::left ? End::clean : (exact || !had_records ? End::dead : End::dead_inexact);
     fetches[event.node].next = fetches[event.node].end;
-    const std::uint64_t death = locks.peer_ended(event.node, replica.end(), {how, oldest_unanswered(event.node), witnesses_of(event)});
+    const std::uint64_t death =
+        locks.peer_ended(event.node, replica.end(), {how, oldest_unanswered(event.node), witnesses_of(event)});
     std::erase_if(peer_members, [&](const auto& entry) { return entry.first == event.node; });
     std::erase_if(facts, [&](const auto& fact) { return fact.first.first == event.node; });
     std::erase_if(answers, [&](const auto& answer) { return answer.first.first == event.node; });
@@ -139,7 +142,8 @@ void NodeCore::Impl::peer_ended(const PeerEvent& event) {
     } else {
         const auto own = own_facts.find(event.node);
         const bool mine = own != own_facts.end() && own->second.life == event.incarnation;
-        // Everybody repeats the fact: others wait until all live nodes know of a death and have published what it meant for values.
+        // Everybody repeats the fact: others wait until all live nodes know of a death and have published what it meant
+        // for values.
         OwnFact& fact = own_facts[event.node];
         if (fact.death != 0) locks.death_follows(fact.death, death);
         if (!mine) {
@@ -161,7 +165,8 @@ void NodeCore::Impl::peer_ended(const PeerEvent& event) {
 
 std::bitset<limits::slots_max> NodeCore::Impl::witnesses_of(const PeerEvent& event) const {
     std::bitset<limits::slots_max> out;
-    if (event.by != EndedBy::evicted) return out;       // its slot was claimed or left, perhaps since everybody else was read
+    if (event.by != EndedBy::evicted)
+        return out;   // its slot was claimed or left, perhaps since everybody else was read
     for (NodeIndex node = 0; node < synced.size(); ++node) {
         const auto fact = facts.find({node, event.node});
         const bool knows = fact != facts.end() && fact->second.incarnation == event.incarnation;
@@ -200,7 +205,8 @@ void NodeCore::Impl::log_fact(NodeIndex node, OwnFact& fact) {
     log.update(fact.entry, std::span(buffer).first(bytes));
 }
 
-// Somebody evicted a life that this node does not follow, or not any more: nothing changes here, and that is the answer it waits for.
+// Somebody evicted a life that this node does not follow, or not any more: nothing changes here, and that is the answer
+// it waits for.
 void NodeCore::Impl::answer_fact(NodeIndex node, const disk::EvictRecord& evicted) {
     if (node >= synced.size()) return;
     const heartbeat::Peer& peer = member.peer(node);
@@ -221,13 +227,14 @@ void NodeCore::Impl::answer_fact(NodeIndex node, const disk::EvictRecord& evicte
     write_now = true;
 }
 
-// A claim asks who is alive and has done with all lives before it: of its own slot, and of slots that it could not read. The answer
-// is a fact about no life, with the nonce of who asked, once no older life is followed there, and what the end of the last one meant
-// is published. It goes when the claim is none any more.
+// A claim asks who is alive and has done with all lives before it: of its own slot, and of slots that it could not
+// read. The answer is a fact about no life, with the nonce of who asked, once no older life is followed there, and what
+// the end of the last one meant is published. It goes when the claim is none any more.
 void NodeCore::Impl::answer_questions() {
     const auto claims = [&](NodeIndex node, std::uint64_t nonce) {
         const heartbeat::Peer& peer = member.peer(node);
-        return peer.followed() && peer.header.state == disk::SlotState::claiming && peer.header.incarnation.nonce == nonce;
+        return peer.followed() && peer.header.state == disk::SlotState::claiming &&
+               peer.header.incarnation.nonce == nonce;
     };
     for (auto it = own_answers.begin(); it != own_answers.end();) {
         auto& [node, answer] = *it;
@@ -242,7 +249,8 @@ void NodeCore::Impl::answer_questions() {
         const heartbeat::Peer& peer = member.peer(node);
         const std::uint64_t nonce = member.peer(by).header.incarnation.nonce;
         if (!live() || node == member.node() || !claims(by, nonce)) continue;
-        if (node != by && peer.followed() && peer.damaged) continue;      // the life that the claim could not read, perhaps
+        if (node != by && peer.followed() && peer.damaged)
+            continue;   // the life that the claim could not read, perhaps
         const auto fact = own_facts.find(node);
         if (fact != own_facts.end() && !fact->second.record.settled) continue;
         OwnAnswer& answer = own_answers[node];
@@ -288,12 +296,14 @@ bool NodeCore::Impl::settled_by_all(NodeIndex node, const Incarnation& incarnati
 void NodeCore::Impl::check_settled() {
     for (auto it = own_facts.begin(); it != own_facts.end();) {
         auto& [node, fact] = *it;
-        if (fact.death != 0 && (settled_by_all(node, fact.life, fact.since) || now - fact.since > timing.dead() * answer_patience)) {
+        if (fact.death != 0 &&
+            (settled_by_all(node, fact.life, fact.since) || now - fact.since > timing.dead() * answer_patience)) {
             locks.death_settled(fact.death);
             fact.death = 0;
         }
         const heartbeat::Peer& peer = member.peer(node);
-        const bool replaced = node == member.node() || (peer.alive() && peer.header.incarnation != fact.record.incarnation);
+        const bool replaced =
+            node == member.node() || (peer.alive() && peer.header.incarnation != fact.record.incarnation);
         if (fact.death == 0 && fact.announced && !fact.settle_due && replaced && now - fact.since > timing.dead()) {
             retract_fact(node, fact);
             it = own_facts.erase(it);
@@ -317,8 +327,9 @@ bool NodeCore::Impl::ready_to_live() const {
         const heartbeat::Peer& peer = member.peer(node);
         if (peer.damaged && !peer.ignored && !peer.followed()) return false;
         if (peer.alive() && replicas[node].applied_sequence() == 0) return false;
-        // Somebody dead whom nobody has evicted yet may carry values that were outdated before, and a late write of it is no sign of
-        // life: wait for the answer to this claim, which also says that all lives before it are settled there, or for its end.
+        // Somebody dead whom nobody has evicted yet may carry values that were outdated before, and a late write of it
+        // is no sign of life: wait for the answer to this claim, which also says that all lives before it are settled
+        // there, or for its end.
         if (peer.alive() && !answered(node)) return false;
         for (NodeIndex slot = 0; peer.alive() && slot < synced.size(); ++slot)
             if (slot != node && slot != member.node() && member.unreadable_past(slot))
@@ -372,7 +383,9 @@ void NodeCore::Impl::deliver() {
         if (!locks.alive(event.handle)) continue;          // closed since
         locks::LockEvents* client = locks.events_of(event.handle);
         switch (event.kind) {
-            case locks::LockEvent::Kind::granted: client->granted(event.handle, event.mode, locks.lvb(event.handle)); break;
+            case locks::LockEvent::Kind::granted:
+                client->granted(event.handle, event.mode, locks.lvb(event.handle));
+                break;
             case locks::LockEvent::Kind::refused: client->refused(event.handle, event.why); break;
             case locks::LockEvent::Kind::blocked: client->blocked(event.handle, event.mode); break;
         }

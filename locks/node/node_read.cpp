@@ -47,7 +47,8 @@ void NodeCore::Impl::read_if_due(Output& out) {
     if (next_read() > now) return;
     slots_read = {true, next_id++, now, writes_done, member.written_sequence()};
     read_again = never;
-    out.reads.push_back({slots_read.id, disk::slots_offset, static_cast<std::uint32_t>(superblock.geometry.slots_bytes())});
+    out.reads.push_back(
+        {slots_read.id, disk::slots_offset, static_cast<std::uint32_t>(superblock.geometry.slots_bytes())});
     ++counters.slot_reads;
 }
 
@@ -111,7 +112,8 @@ void NodeCore::Impl::slots_done(std::span<const std::byte> bytes) {
     membership_events();
     if (ended()) return;
     answer_questions();
-    // A failed write may land late, over the flags of a newer one; a read counts when that cannot happen after it any more.
+    // A failed write may land late, over the flags of a newer one; a read counts when that cannot happen after it any
+    // more.
     const bool own_good = (!live() || member.own_slot_good()) && slots_read.submitted >= settled_after;
     for (NodeIndex node = 0; node < geometry.slot_count; ++node) {
         const heartbeat::Peer& peer = member.peer(node);
@@ -132,8 +134,8 @@ void NodeCore::Impl::slots_done(std::span<const std::byte> bytes) {
     if (!ended()) update_view();
 }
 
-// What a claimer or a leaver knew of deaths: true for ever, whatever has become of it. The records of a live node come in order,
-// through its replica.
+// What a claimer or a leaver knew of deaths: true for ever, whatever has become of it. The records of a live node come
+// in order, through its replica.
 void NodeCore::Impl::learn_facts(NodeIndex node, disk::SlotState state, std::span<const std::byte> block) {
     scratch.clear();
     if (!disk::decode_slot_records(block, superblock.geometry.slot_offset(node), scratch)) return;
@@ -143,7 +145,8 @@ void NodeCore::Impl::learn_facts(NodeIndex node, disk::SlotState state, std::spa
         if (evict->evict.incarnation.question()) asked.emplace(evict->node, node);
         else {
             hear_fact(node, *evict);
-            if (live() && state == disk::SlotState::claiming && member.peer(node).followed()) answer_fact(evict->node, evict->evict);     // it waits for that
+            if (live() && state == disk::SlotState::claiming && member.peer(node).followed())
+                answer_fact(evict->node, evict->evict);   // it waits for that
         }
     }
 }
@@ -165,7 +168,9 @@ void NodeCore::Impl::follow(NodeIndex node, std::span<const std::byte> block, bo
         const auto range = replica.image(header, scratch, *this);
         locks.image_seen(node, header.clock);
         if (range) {
-            fetches[node] = Fetch{.next = range->first, .end = range->first + range->count, .synced = own_good ? Synced{slots_read.view, reads_done} : Synced{},
+            fetches[node] = Fetch{.next = range->first,
+                                  .end = range->first + range->count,
+                                  .synced = own_good ? Synced{slots_read.view, reads_done} : Synced{},
                                   .incarnation = header.incarnation};
             return;
         }
@@ -196,7 +201,8 @@ void NodeCore::Impl::pages_done(NodeIndex node, Result<std::span<const std::byte
         if (!decoded) failure = decoded.error();
     }
     if (failure) {
-        // Not written yet, half written, or overwritten already: the node is alive and writes on, or it will be evicted.
+        // Not written yet, half written, or overwritten already: the node is alive and writes on, or it will be
+        // evicted.
         if (failure->code != Errc::stale && failure->code != Errc::bad_checksum && failure->code != Errc::bad_magic &&
             failure->code != Errc::wrong_volume)
             warn("journal of node " + std::to_string(node) + ": " + describe(*failure));
@@ -217,7 +223,8 @@ void NodeCore::Impl::hear_fact(NodeIndex by, const disk::EvictEntry& entry) {
     const disk::EvictRecord& evict = entry.evict;
     if (entry.node == member.node()) return member.fact(by, entry.node, evict.incarnation, evict.last_sequence);
     const heartbeat::Peer& peer = member.peer(entry.node);
-    const bool heard = std::any_of(told_facts.begin(), told_facts.end(), [&](const Told& told) { return told.node == entry.node; });
+    const bool heard =
+        std::any_of(told_facts.begin(), told_facts.end(), [&](const Told& told) { return told.node == entry.node; });
     if (!heard && peer.followed() && peer.header.incarnation == evict.incarnation)
         told_facts.push_back({by, entry.node, evict.incarnation, evict.last_sequence, reads_done});
 }
@@ -227,7 +234,8 @@ void NodeCore::Impl::believe_facts() {
     if (told_facts.empty()) return;
     std::erase_if(told_facts, [&](const Told& fact) {
         const heartbeat::Peer& peer = member.peer(fact.node);
-        if (!peer.followed() || peer.header.incarnation != fact.incarnation) return true;       // settled otherwise meanwhile
+        if (!peer.followed() || peer.header.incarnation != fact.incarnation)
+            return true;   // settled otherwise meanwhile
         for (NodeIndex node = 0; node < synced.size(); ++node) {
             if (node == member.node() || node == fact.node || !member.peer(node).alive()) continue;
             if (synced[node].read <= fact.read) return false;

@@ -57,7 +57,8 @@ void NodeCore::Impl::submit_batch(Output& out) {
     const std::uint64_t offset = superblock.geometry.slot_offset(member.node());
     if (with_records) {
         header.stream = batch.content.position;
-        disk::encode_slot(header, batch.content.inline_count, batch.content.inline_bytes, superblock.uuid, offset, block);
+        disk::encode_slot(header, batch.content.inline_count, batch.content.inline_bytes, superblock.uuid, offset,
+                          block);
         add_pages(out);
     } else {
         header.stream.complete = true;
@@ -75,9 +76,9 @@ void NodeCore::Impl::submit_batch(Output& out) {
     member.write_submitted(now);
 }
 
-// A claim and a slot that was left still say which deaths their node knew of: whoever joins meanwhile could otherwise count the
-// records of a node that the leaver has already evicted, and that its last decisions left out. A claim also asks everybody who is
-// alive about its own slot and about those that it could not read (a fact about no life).
+// A claim and a slot that was left still say which deaths their node knew of: whoever joins meanwhile could otherwise
+// count the records of a node that the leaver has already evicted, and that its last decisions left out. A claim also
+// asks everybody who is alive about its own slot and about those that it could not read (a fact about no life).
 std::uint16_t NodeCore::Impl::encode_facts(std::vector<std::byte>& out) const {
     std::array<std::byte, disk::record_bytes_max> buffer;
     std::uint16_t count = 0;
@@ -89,7 +90,8 @@ std::uint16_t NodeCore::Impl::encode_facts(std::vector<std::byte>& out) const {
     };
     if (member.own() == Own::claiming) {
         for (NodeIndex node = 0; node < synced.size(); ++node)
-            if (node == member.node() || member.unreadable_past(node)) add(node, {.incarnation = {0, member.incarnation().nonce}});
+            if (node == member.node() || member.unreadable_past(node))
+                add(node, {.incarnation = {0, member.incarnation().nonce}});
     }
     for (const auto& [node, fact] : own_facts)
         if (!fact.life.none()) add(node, {.incarnation = fact.life, .last_sequence = fact.last_sequence});
@@ -108,8 +110,8 @@ void NodeCore::Impl::add_pages(Output& out) {
         }
         if (bytes.empty()) start = offset;
         bytes.resize(bytes.size() + limits::page_bytes);
-        disk::encode_page({member.node(), member.incarnation(), page.number}, page.count, page.bytes, superblock.uuid, offset,
-                          std::span(bytes).last(limits::page_bytes));
+        disk::encode_page({member.node(), member.incarnation(), page.number}, page.count, page.bytes, superblock.uuid,
+                          offset, std::span(bytes).last(limits::page_bytes));
         ++counters.page_writes;
     }
     if (!bytes.empty()) add_write(out, start, std::move(bytes));
@@ -147,7 +149,8 @@ void NodeCore::Impl::batch_done() {
     batch.active = false;
     if (ended()) return;
     if (batch.failed) {
-        // It may have landed all the same, or land later: the next image says the same and more, with a higher sequence.
+        // It may have landed all the same, or land later: the next image says the same and more, with a higher
+        // sequence.
         batch.retry_at = now + std::min(milliseconds(50), timing.heartbeat / 4);
         batch.card = false;
         settled_after = now + timing.io_timeout * heartbeat::drift_num / heartbeat::drift_den;

@@ -65,17 +65,21 @@ void ClientLoad::on_granted(const Notice& notice, Time now) {
 void ClientLoad::on_refused(const Notice& notice, Time now) {
     const KeyIndex key = key_of(notice.handle, "refused");
     Lock& lock = locks_[key];
-    if (!lock.want) throw Violation("I8: host " + std::to_string(host_) + " was refused key " + std::to_string(key) + " which it did not want");
+    if (!lock.want)
+        throw Violation("I8: host " + std::to_string(host_) + " was refused key " + std::to_string(key) +
+                        " which it did not want");
     auto& statistics = context_.statistics;
     switch (notice.why) {
     case locks::Refusal::would_block:
         if (!lock.want->noqueue)
-            throw Violation("I8: host " + std::to_string(host_) + " was refused a queued want of key " + std::to_string(key));
+            throw Violation("I8: host " + std::to_string(host_) + " was refused a queued want of key " +
+                            std::to_string(key));
         ++statistics.would_block;
         break;
     case locks::Refusal::deadlock:
         if (!lock.want->convert)
-            throw Violation("I8: host " + std::to_string(host_) + " was refused with deadlock on key " + std::to_string(key) + " without converting");
+            throw Violation("I8: host " + std::to_string(host_) + " was refused with deadlock on key " +
+                            std::to_string(key) + " without converting");
         ++statistics.deadlocks;
         break;
     case locks::Refusal::no_space: ++statistics.no_space; break;

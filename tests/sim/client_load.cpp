@@ -16,7 +16,8 @@ ClientLoad::ClientLoad(locks::LockPort& port, LoadContext& context, LifeId life,
     : port_(port), context_(context), life_(life), host_(host), locks_(context.keys.size()) {}
 
 void ClientLoad::trace(Time now, KeyIndex key, const std::string& what) const {
-    if (context_.trace) context_.trace(now, "host " + std::to_string(host_) + " key " + std::to_string(key) + " " + what);
+    if (context_.trace)
+        context_.trace(now, "host " + std::to_string(host_) + " key " + std::to_string(key) + " " + what);
 }
 
 void ClientLoad::start(Time) {
@@ -41,7 +42,8 @@ KeyIndex ClientLoad::pick_key() {
 
 void ClientLoad::set_demand(KeyIndex key) {
     const Lock& lock = locks_[key];
-    port_.set_demand(lock.handle, Demand{.used = lock.used, .want = lock.want, .interest = lock.interest, .cache = lock.cache});
+    port_.set_demand(lock.handle,
+                     Demand{.used = lock.used, .want = lock.want, .interest = lock.interest, .cache = lock.cache});
 }
 
 bool ClientLoad::ensure_open(KeyIndex key, Time now) {
@@ -90,8 +92,9 @@ void ClientLoad::convert_up(KeyIndex key, Time now) {
     lock.want = want;
     lock.want_since = now;
     ++context_.statistics.requests;
-    trace(now, key, std::string(want.convert ? "converts " : "adds ") + locks::text(lock.used) + " -> " + locks::text(more) +
-                        (want.noqueue ? " noqueue" : ""));
+    trace(now, key,
+          std::string(want.convert ? "converts " : "adds ") + locks::text(lock.used) + " -> " + locks::text(more) +
+              (want.noqueue ? " noqueue" : ""));
     set_demand(key);
 }
 
@@ -227,8 +230,8 @@ void ClientLoad::close_all(Time now) {
 void ClientLoad::check_nothing_pending(const std::string& who, Time now) const {
     for (KeyIndex key = 0; key < locks_.size(); ++key)
         if (locks_[key].want)
-            throw Violation("I8: " + who + " still wants " + locks::text(locks_[key].want->mode) + " of key " + std::to_string(key) +
-                            " (uses " + locks::text(locks_[key].used) + ") after " +
+            throw Violation("I8: " + who + " still wants " + locks::text(locks_[key].want->mode) + " of key " +
+                            std::to_string(key) + " (uses " + locks::text(locks_[key].used) + ") after " +
                             std::to_string((now - locks_[key].want_since) / 1'000'000) + " ms, faults long over");
 }
 

@@ -18,7 +18,8 @@
 namespace sdlm::sim {
 
 struct LoadStatistics {
-    std::uint64_t requests = 0, grants = 0, would_block = 0, deadlocks = 0, no_space = 0, withdrawn = 0, blocked = 0, writes = 0;
+    std::uint64_t requests = 0, grants = 0, would_block = 0, deadlocks = 0, no_space = 0, withdrawn = 0, blocked = 0,
+                  writes = 0;
     Time longest_wait = 0;
 };
 

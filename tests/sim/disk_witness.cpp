@@ -15,7 +15,8 @@ namespace {
 const disk::LockRecord* newest(const std::vector<disk::Record>& records, const disk::ResourceKey& key) {
     const disk::LockRecord* found = nullptr;
     for (const auto& record : records)
-        if (const auto* entry = std::get_if<disk::LockEntry>(&record); entry != nullptr && entry->key == key) found = &entry->lock;
+        if (const auto* entry = std::get_if<disk::LockEntry>(&record); entry != nullptr && entry->key == key)
+            found = &entry->lock;
     return found;
 }
 
@@ -48,8 +49,9 @@ void DiskWitness::check_grant(const Life& life, const disk::ResourceKey& key, di
     disk::Mode durable = record->held;
     if (record->phase == disk::Phase::trying) durable = locks::join(durable, record->want);
     if (!locks::covers(durable, mode))
-        throw Violation("I5: node " + std::to_string(life.slot) + " was granted " + locks::text(mode) + " on " + key.lockspace + "/" +
-                        key.name + " while its durable record covers only " + locks::text(durable));
+        throw Violation("I5: node " + std::to_string(life.slot) + " was granted " + locks::text(mode) + " on " +
+                        key.lockspace + "/" + key.name + " while its durable record covers only " +
+                        locks::text(durable));
 }
 
 }  // namespace sdlm::sim

@@ -187,11 +187,18 @@ FaultAction FaultPlan::draw_action(Prng& prng) {
     const Time short_max = (lease * 85 / 100 - timing_.heartbeat.ns * 2) * 2 / 3;
     switch (action.fault) {
     case Fault::stall:
-    case Fault::pause: action.length = ms(1) + static_cast<Time>(prng.below(static_cast<std::uint64_t>(short_max))); break;
-    case Fault::stall_long: action.length = lease / 2 + static_cast<Time>(prng.below(static_cast<std::uint64_t>(lease))); break;
-    case Fault::blind: action.length = lease / 8 + static_cast<Time>(prng.below(static_cast<std::uint64_t>(lease))); break;
+    case Fault::pause:
+        action.length = ms(1) + static_cast<Time>(prng.below(static_cast<std::uint64_t>(short_max)));
+        break;
+    case Fault::stall_long:
+        action.length = lease / 2 + static_cast<Time>(prng.below(static_cast<std::uint64_t>(lease)));
+        break;
+    case Fault::blind:
+        action.length = lease / 8 + static_cast<Time>(prng.below(static_cast<std::uint64_t>(lease)));
+        break;
     case Fault::pause_long:
-        action.length = lease / 2 + static_cast<Time>(prng.below(static_cast<std::uint64_t>(timing_.dead().ns * 3 / 2)));
+        action.length =
+            lease / 2 + static_cast<Time>(prng.below(static_cast<std::uint64_t>(timing_.dead().ns * 3 / 2)));
         break;
     default: break;
     }

@@ -27,9 +27,11 @@ LifeId Lives::begin(std::uint16_t host, const HostClock& clock, Time now) {
     return life.id;
 }
 
-void Lives::check_write(LifeId id, std::uint64_t offset, std::span<const std::byte> bytes, const Uuid& volume, Time now) {
+void Lives::check_write(LifeId id, std::uint64_t offset, std::span<const std::byte> bytes, const Uuid& volume,
+                        Time now) {
     Life& life = get(id);
-    const std::string where = name(life) + ": write of " + std::to_string(bytes.size()) + " bytes at " + std::to_string(offset);
+    const std::string where =
+        name(life) + ": write of " + std::to_string(bytes.size()) + " bytes at " + std::to_string(offset);
     if (offset % geometry_.block_bytes != 0 || bytes.size() % geometry_.block_bytes != 0 || bytes.empty())
         throw Violation("I3: " + where + " is not made of whole blocks");
     if (life.end == LifeEnd::left || life.end == LifeEnd::failed)
@@ -49,12 +51,14 @@ void Lives::check_write(LifeId id, std::uint64_t offset, std::span<const std::by
     if (!header) throw Violation("I9: " + where + " writes an image that does not decode: " + describe(header.error()));
     const bool claim = header->state == disk::SlotState::claiming;
     if (claim && !life.joined) {
-        if (life.incarnation != header->incarnation) life.has_lease = life.lease_over = false;     // an earlier claim was given up
+        if (life.incarnation != header->incarnation)
+            life.has_lease = life.lease_over = false;   // an earlier claim was given up
         life.slot = node;
         life.incarnation = header->incarnation;
         for (const auto& other : lives_)
             if (other.id != id && other.slot == node && other.joined && other.end == LifeEnd::running &&
-                other.has_lease && !other.lease_over && other.clients_gone_at > now && now < other.clock.when(other.lease_end))
+                other.has_lease && !other.lease_over && other.clients_gone_at > now &&
+                now < other.clock.when(other.lease_end))
                 throw Violation("I3: " + where + " claims the slot of " + name(other) + " whose lease is not over");
         return;
     }
@@ -82,7 +86,8 @@ void Lives::slot_write_done(LifeId id, disk::SlotState state, bool ok, Instant s
 void Lives::joined(LifeId id, NodeIndex node, const Incarnation& incarnation, Time now) {
     Life& life = get(id);
     if (node != life.slot || incarnation != life.incarnation)
-        throw Violation("I3: " + name(life) + " says it joined as node " + std::to_string(node) + " without having claimed that");
+        throw Violation("I3: " + name(life) + " says it joined as node " + std::to_string(node) +
+                        " without having claimed that");
     for (const auto& other : lives_)
         if (other.id != id && other.slot == node && other.joined && other.end != LifeEnd::left && use_end(other) > now)
             throw Violation("I3: " + name(life) + " is live in the slot of " + name(other));

@@ -37,22 +37,24 @@ std::uint64_t lvb_write_id(const disk::Lvb& lvb) {
 
 std::string LockChecker::describe(LifeId life, KeyIndex key, Mode mode) const {
     const Life& l = lives_.get(life);
-    return "host " + std::to_string(l.host) + " life " + std::to_string(life) + " (node " + std::to_string(l.slot) + ") " +
-           locks::text(mode) + " on key " + std::to_string(key);
+    return "host " + std::to_string(l.host) + " life " + std::to_string(life) + " (node " + std::to_string(l.slot) +
+           ") " + locks::text(mode) + " on key " + std::to_string(key);
 }
 
 void LockChecker::check_conflicts(LifeId life, KeyIndex key, Mode mode, Time now) const {
     for (const auto& [other, stake] : keys_[key].stakes) {
         if (other == life || stake.used == Mode::NL || locks::compatible(stake.used, mode)) continue;
         if (!lives_.may_use(other, now)) continue;
-        throw Violation("I1: " + describe(life, key, mode) + " was granted while in use by " + describe(other, key, stake.used));
+        throw Violation("I1: " + describe(life, key, mode) + " was granted while in use by " +
+                        describe(other, key, stake.used));
     }
 }
 
 void LockChecker::granted(LifeId life, KeyIndex key, Mode mode, const disk::Lvb& lvb, Time now) {
     ++grants_;
     const Life& l = lives_.get(life);
-    if (l.end != LifeEnd::running) throw Violation("I1: " + describe(life, key, mode) + " was granted after the life ended");
+    if (l.end != LifeEnd::running)
+        throw Violation("I1: " + describe(life, key, mode) + " was granted after the life ended");
     if (!l.has_lease || l.lease_over || l.clock.local(now) >= l.lease_end)
         throw Violation("I1: " + describe(life, key, mode) + " was granted outside of the lease");
     check_conflicts(life, key, mode, now);
@@ -127,10 +129,11 @@ void LockChecker::reread(LifeId life, KeyIndex key, Mode mode, const disk::Lvb& 
 void LockChecker::check_invalid(LifeId life, KeyIndex key, Mode mode, const disk::Lvb& lvb, Time now) const {
     const Key& k = keys_[key];
     if (!k.last_valid || death_excuses(k, now)) return;
-    // Beside a writer an older write may still be what counts, and that one may have been marked, by its writer or by a death.
+    // Beside a writer an older write may still be what counts, and that one may have been marked, by its writer or by a
+    // death.
     if (locks::compatible(mode, Mode::PW) && (!written_valid_[lvb_write_id(lvb)] || last_eviction_seen_ > 0)) return;
-    throw Violation("I6: " + describe(life, key, mode) + " sees write " + std::to_string(lvb_write_id(lvb)) + " (version " +
-                    std::to_string(lvb.version) + ") flagged not valid although no writer died");
+    throw Violation("I6: " + describe(life, key, mode) + " sees write " + std::to_string(lvb_write_id(lvb)) +
+                    " (version " + std::to_string(lvb.version) + ") flagged not valid although no writer died");
 }
 
 void LockChecker::check_lvb(LifeId life, KeyIndex key, Mode mode, const disk::Lvb& lvb, Time now) {

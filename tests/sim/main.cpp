@@ -45,30 +45,34 @@ void on_abort(int) {
 }
 
 struct Totals {
-    std::uint64_t events = 0, reads = 0, writes = 0, pages = 0, joins = 0, crashes = 0, lost = 0, leaves = 0, evictions = 0;
+    std::uint64_t events = 0, reads = 0, writes = 0, pages = 0, joins = 0, crashes = 0, lost = 0, leaves = 0,
+                  evictions = 0;
     std::uint64_t grants = 0, values = 0, requests = 0, refused = 0, deadlocks = 0, no_space = 0, ring_used_max = 0;
     void add(const World& world) {
         const auto& w = world.statistics();
         const auto& l = world.load_statistics();
-        events += w.events, reads += w.reads, writes += w.writes, pages += w.pages, joins += w.joins, crashes += w.crashes;
+        events += w.events, reads += w.reads, writes += w.writes, pages += w.pages, joins += w.joins,
+            crashes += w.crashes;
         lost += w.lost, leaves += w.leaves, evictions += w.evictions;
         ring_used_max = std::max(ring_used_max, w.ring_used_max);
         grants += world.checker().grants_checked(), values += world.checker().lvb_checked();
         requests += l.requests, refused += l.would_block, deadlocks += l.deadlocks, no_space += l.no_space;
     }
     void print(const char* what) const {
-        std::printf("%s: %llu events, %llu reads, %llu writes (%llu pages, ring up to %llu), %llu joins, %llu crashes, %llu lost, "
-                    "%llu leaves, %llu evictions seen; %llu requests, %llu grants and %llu values checked, %llu would block, "
-                    "%llu deadlocks, %llu no space\n",
-                    what, n(events), n(reads), n(writes), n(pages), n(ring_used_max), n(joins), n(crashes), n(lost), n(leaves),
-                    n(evictions), n(requests), n(grants), n(values), n(refused), n(deadlocks), n(no_space));
+        std::printf(
+            "%s: %llu events, %llu reads, %llu writes (%llu pages, ring up to %llu), %llu joins, %llu crashes, %llu "
+            "lost, "
+            "%llu leaves, %llu evictions seen; %llu requests, %llu grants and %llu values checked, %llu would block, "
+            "%llu deadlocks, %llu no space\n",
+            what, n(events), n(reads), n(writes), n(pages), n(ring_used_max), n(joins), n(crashes), n(lost), n(leaves),
+            n(evictions), n(requests), n(grants), n(values), n(refused), n(deadlocks), n(no_space));
     }
     static unsigned long long n(std::uint64_t v) { return v; }
 };
 
 std::string replay_command(const Arguments& arguments, std::uint64_t seed) {
-    std::string command = "sdlm_sim --seed " + std::to_string(seed) + " --seconds " + std::to_string(arguments.seconds) +
-                          " --faults " + arguments.faults;
+    std::string command = "sdlm_sim --seed " + std::to_string(seed) + " --seconds " +
+                          std::to_string(arguments.seconds) + " --faults " + arguments.faults;
     if (arguments.nodes != 0) command += " --nodes " + std::to_string(arguments.nodes);
     if (arguments.gap_ms != 1'500) command += " --fault-gap-ms " + std::to_string(arguments.gap_ms);
     if (arguments.block != 0) command += " --block " + std::to_string(arguments.block);
@@ -136,12 +140,15 @@ int run(const Arguments& arguments, const FaultSet& faults) {
         }
     }
     if (arguments.expect_violation) {
-        std::printf(failures != 0 ? "found, as expected, with seed %llu\n" : "no violation up to seed %llu: the planted bug was missed\n",
+        std::printf(failures != 0 ? "found, as expected, with seed %llu\n"
+                                  : "no violation up to seed %llu: the planted bug was missed\n",
                     Totals::n(failures != 0 ? seed : seed - 1));
         return failures != 0 ? 0 : 1;
     }
     if (failures == 0)
-        totals.print((std::to_string(arguments.seeds) + " seeds from " + std::to_string(arguments.seed) + " without a violation").c_str());
+        totals.print(
+            (std::to_string(arguments.seeds) + " seeds from " + std::to_string(arguments.seed) + " without a violation")
+                .c_str());
     return failures != 0 ? 1 : 0;
 }
 
@@ -156,10 +163,12 @@ int main(int argc, char** argv) {
     app.add_option("--nodes", arguments.nodes, "hosts (0: 3 to 5, drawn)")->check(CLI::Range(0, 64));
     app.add_option("--block", arguments.block, "block size (0: drawn)")->check(CLI::IsMember({0, 512, 4096}));
     app.add_option("--faults", arguments.faults, "all, none, mild, or a comma list; '-NAME' removes one");
-    app.add_option("--fault-gap-ms", arguments.gap_ms, "mean time between two faults of the world")->check(CLI::Range(1, 1'000'000));
+    app.add_option("--fault-gap-ms", arguments.gap_ms, "mean time between two faults of the world")
+        ->check(CLI::Range(1, 1'000'000));
     app.add_option("--tail", arguments.tail, "lines of trace printed with a violation");
     app.add_flag("--trace", arguments.trace, "print the whole trace of a violation");
-    app.add_flag("--expect-violation", arguments.expect_violation, "for canary builds: succeed when a violation is found");
+    app.add_flag("--expect-violation", arguments.expect_violation,
+                 "for canary builds: succeed when a violation is found");
     app.add_flag("--replay", arguments.replay, "run each seed twice and compare");
     app.add_flag("--verbose", arguments.verbose, "one line for each seed");
     try {

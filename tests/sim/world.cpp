@@ -42,7 +42,8 @@ disk::Superblock World::draw_superblock(const WorldOptions& options, Prng& prng)
     sb.geometry.area_bytes = (64 + 64 * prng.below(4)) * 1024;
     sb.geometry.volume_bytes =
         disk::bytes_needed(sb.geometry.block_bytes, sb.geometry.slot_count, sb.geometry.area_bytes);
-    if (const auto ok = disk::check(sb.geometry); !ok) throw Violation("simulated geometry: " + sdlm::describe(ok.error()));
+    if (const auto ok = disk::check(sb.geometry); !ok)
+        throw Violation("simulated geometry: " + sdlm::describe(ok.error()));
     return sb;
 }
 
@@ -50,15 +51,22 @@ World::World(const WorldOptions& options)
     : options_(options),
       prng_(options.seed * 0x9e3779b97f4a7c15ULL + 1),
       superblock_(draw_superblock(options, prng_)),
-      timing_{milliseconds(superblock_.heartbeat_ms), milliseconds(superblock_.lease_ms), milliseconds(superblock_.io_timeout_ms)},
+      timing_{milliseconds(superblock_.heartbeat_ms), milliseconds(superblock_.lease_ms),
+              milliseconds(superblock_.io_timeout_ms)},
       faults_(options.faults, timing_, superblock_.geometry.slot_count, options.fault_gap, prng_),
       disk_(superblock_.geometry.volume_bytes,
             superblock_.geometry.block_bytes == 4096 && !options.faults.has(Fault::torn) ? 4096 : 512),
       lives_(superblock_.geometry, timing_),
       checker_(lives_, timing_, key_count),
       witness_(disk_, superblock_.geometry, superblock_.uuid),
-      load_{.prng = prng_, .queue = queue_, .checker = checker_, .lives = lives_, .witness = witness_, .keys = make_keys(),
-            .statistics = {}, .trace = {}} {
+      load_{.prng = prng_,
+            .queue = queue_,
+            .checker = checker_,
+            .lives = lives_,
+            .witness = witness_,
+            .keys = make_keys(),
+            .statistics = {},
+            .trace = {}} {
     if (options.trace_lines != 0) load_.trace = [this](Time at, const std::string& line) { trace(at, line); };
     if (!options.faults.any()) load_.wait_max = ms(30'000);
     format();
@@ -70,10 +78,12 @@ World::World(const WorldOptions& options)
         host->index = i;
         for (auto& byte : host->uuid.bytes) byte = static_cast<std::uint8_t>(prng_.next());
         host->clock.offset_ns = ms(static_cast<std::int64_t>(1'000 + prng_.below(100'000'000)));
-        if (options.faults.has(Fault::clock)) host->clock.rate_ppm = static_cast<std::int64_t>(prng_.below(100'001)) - 50'000;
+        if (options.faults.has(Fault::clock))
+            host->clock.rate_ppm = static_cast<std::int64_t>(prng_.below(100'001)) - 50'000;
         if (fixed) host->fixed_node = i;
         Time start = static_cast<Time>(prng_.below(static_cast<std::uint64_t>(ms(400))));
-        if (options.faults.has(Fault::join_late) && i >= 2) start += static_cast<Time>(prng_.below(static_cast<std::uint64_t>(ms(20'000))));
+        if (options.faults.has(Fault::join_late) && i >= 2)
+            start += static_cast<Time>(prng_.below(static_cast<std::uint64_t>(ms(20'000))));
         queue_.add({.at = start, .host = i, .kind = EventKind::start_process});
         hosts_.push_back(std::move(host));
     }
@@ -99,9 +109,10 @@ void World::format() {
 
 std::string World::describe() const {
     const auto& g = superblock_.geometry;
-    return std::to_string(hosts_.size()) + " hosts, " + std::to_string(g.slot_count) + " slots, block " + std::to_string(g.block_bytes) +
-           ", area " + std::to_string(g.area_bytes / 1024) + "K, heartbeat " + std::to_string(superblock_.heartbeat_ms) + " lease " +
-           std::to_string(superblock_.lease_ms) + " io_timeout " + std::to_string(superblock_.io_timeout_ms) + " ms, dead " +
+    return std::to_string(hosts_.size()) + " hosts, " + std::to_string(g.slot_count) + " slots, block " +
+           std::to_string(g.block_bytes) + ", area " + std::to_string(g.area_bytes / 1024) + "K, heartbeat " +
+           std::to_string(superblock_.heartbeat_ms) + " lease " + std::to_string(superblock_.lease_ms) +
+           " io_timeout " + std::to_string(superblock_.io_timeout_ms) + " ms, dead " +
            std::to_string(timing_.dead().ms()) + " ms, quiet from " + std::to_string(quiet_at_ / 1'000'000) + " ms";
 }
 
@@ -222,12 +233,18 @@ void World::note_views(const disk::ResourceKey& key) {
         for (const auto& row : host->process->core.lock_rows(std::nullopt, SIZE_MAX)) {
             if (row.key != key) continue;
             const auto& lock = row.record;
-            note("host " + std::to_string(host->index) + " believes: " + key.name + " node " + std::to_string(row.node) + (row.own ? " (own) " : " ") +
-                 locks::text(lock.held) + (lock.phase == disk::Phase::none ? "" : lock.phase == disk::Phase::trying ? " tries " : " waits for ") +
+            note("host " + std::to_string(host->index) + " believes: " + key.name + " node " +
+                 std::to_string(row.node) + (row.own ? " (own) " : " ") + locks::text(lock.held) +
+                 (lock.phase == disk::Phase::none     ? ""
+                  : lock.phase == disk::Phase::trying ? " tries "
+                                                      : " waits for ") +
                  (lock.phase == disk::Phase::none ? "" : locks::text(lock.want)) + " #" + std::to_string(lock.ticket) +
-                 (row.own ? std::string(" uses ") + locks::text(row.used) : std::string()) + (lock.convert ? " convert" : "") +
-                 (lock.interest ? " interest" : "") + (lock.orphan_lvb ? " orphan" : "") +
-                 (lock.lvb.version == 0 ? "" : " v" + std::to_string(lock.lvb.version) + (lock.lvb.valid ? "" : " not valid")));
+                 (row.own ? std::string(" uses ") + locks::text(row.used) : std::string()) +
+                 (lock.convert ? " convert" : "") + (lock.interest ? " interest" : "") +
+                 (lock.orphan_lvb ? " orphan" : "") +
+                 (lock.lvb.version == 0
+                      ? ""
+                      : " v" + std::to_string(lock.lvb.version) + (lock.lvb.valid ? "" : " not valid")));
         }
     }
 }
@@ -236,10 +253,12 @@ void World::note_views(const disk::ResourceKey& key) {
 void World::note_peers(const Host& host) {
     const auto status = host.process->core.status(host.clock.local(now_));
     for (const auto& peer : status.peers)
-        note("host " + std::to_string(host.index) + " (" + node::text(status.state) + " as node " + std::to_string(status.node) + ") believes: node " +
-             std::to_string(peer.node) + " " + node::text(peer.verdict) + " " + disk::text(peer.header.state) + " generation " +
-             std::to_string(peer.header.incarnation.generation) + " sequence " + std::to_string(peer.header.sequence) + ", age " +
-             std::to_string(peer.age.ms()) + " ms, " + std::to_string(peer.records) + " records " + peer.problem);
+        note("host " + std::to_string(host.index) + " (" + node::text(status.state) + " as node " +
+             std::to_string(status.node) + ") believes: node " + std::to_string(peer.node) + " " +
+             node::text(peer.verdict) + " " + disk::text(peer.header.state) + " generation " +
+             std::to_string(peer.header.incarnation.generation) + " sequence " + std::to_string(peer.header.sequence) +
+             ", age " + std::to_string(peer.age.ms()) + " ms, " + std::to_string(peer.records) + " records " +
+             peer.problem);
 }
 
 void World::check_end() {

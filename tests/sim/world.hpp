@@ -32,7 +32,8 @@ struct WorldOptions {
 };
 
 struct WorldStatistics {
-    std::uint64_t events = 0, reads = 0, writes = 0, joins = 0, crashes = 0, lost = 0, leaves = 0, evictions = 0, join_failures = 0;
+    std::uint64_t events = 0, reads = 0, writes = 0, joins = 0, crashes = 0, lost = 0, leaves = 0, evictions = 0,
+                  join_failures = 0;
     std::uint64_t warnings = 0, pages = 0, ring_used_max = 0;
 };
 

@@ -36,7 +36,8 @@ void World::orphan_io(LifeId life) {
         if (!io.write) disk_.drop_steps(index);
         else if (io.steps_left != 0) {
             // Whatever the plan was: a dead process's write lands within the I/O time bound, or never.
-            const bool too_late = std::any_of(io.plan.step.begin(), io.plan.step.begin() + static_cast<std::ptrdiff_t>(io.plan.step_count),
+            const bool too_late = std::any_of(io.plan.step.begin(),
+                                              io.plan.step.begin() + static_cast<std::ptrdiff_t>(io.plan.step_count),
                                               [&](Time t) { return t > now_ + timing_.io_timeout.ns * 9 / 10; });
             const std::uint64_t fate = prng_.below(4);
             if (zombies && fate < 2) late.push_back(index);
@@ -63,7 +64,8 @@ void World::orphan_io(LifeId life) {
 void World::kill(Host& host, LifeEnd how) {
     Process& process = *host.process;
     const LifeId life = process.life;
-    statistics_.ring_used_max = std::max(statistics_.ring_used_max, process.core.status(host.clock.local(now_)).ring_used);
+    statistics_.ring_used_max =
+        std::max(statistics_.ring_used_max, process.core.status(host.clock.local(now_)).ring_used);
     const bool was_running = lives_.get(life).end == LifeEnd::running;
     lives_.end(life, how, now_);
     if (was_running) checker_.life_ended(life, now_);
@@ -105,10 +107,12 @@ void World::node_event(Host& host, const node::NodeEvent& event) {
         process.ending = true;
         lives_.end(process.life, how, now_);
         checker_.life_ended(process.life, now_);
-        add_event(EventKind::end_process, host, now_ + static_cast<Time>(prng_.below(static_cast<std::uint64_t>(ms(30)))));
+        add_event(EventKind::end_process, host,
+                  now_ + static_cast<Time>(prng_.below(static_cast<std::uint64_t>(ms(30)))));
     };
     if (const auto* joined = std::get_if<node::Joined>(&event)) {
-        note(who + " joined as node " + std::to_string(joined->node) + " generation " + std::to_string(joined->incarnation.generation));
+        note(who + " joined as node " + std::to_string(joined->node) + " generation " +
+             std::to_string(joined->incarnation.generation));
         ++statistics_.joins;
         lives_.joined(process.life, joined->node, joined->incarnation, now_);
         process.joined = true;
@@ -116,7 +120,8 @@ void World::node_event(Host& host, const node::NodeEvent& event) {
         add_event(EventKind::client, host, now_ + 1);
     } else if (const auto* failed = std::get_if<node::JoinFailed>(&event)) {
         note(who + " cannot join: " + failed->message);
-        if (!options_.faults.any()) throw Violation("I8: " + who + " cannot join without any fault: " + failed->message);
+        if (!options_.faults.any())
+            throw Violation("I8: " + who + " cannot join without any fault: " + failed->message);
         ++statistics_.join_failures;
         ends(LifeEnd::failed);
     } else if (std::holds_alternative<node::Left>(event)) {
@@ -133,8 +138,8 @@ void World::node_event(Host& host, const node::NodeEvent& event) {
         }
         ends(LifeEnd::lost);
     } else if (const auto* evicted = std::get_if<node::PeerEvicted>(&event)) {
-        note(who + (evicted->by_me ? " evicts node " : " sees the eviction of node ") + std::to_string(evicted->node) + " generation " +
-             std::to_string(evicted->incarnation.generation));
+        note(who + (evicted->by_me ? " evicts node " : " sees the eviction of node ") + std::to_string(evicted->node) +
+             " generation " + std::to_string(evicted->incarnation.generation));
         ++statistics_.evictions;
         checker_.eviction_seen(now_);
         lives_.check_evicted(process.life, evicted->node, evicted->incarnation, now_);
@@ -188,12 +193,13 @@ void World::damage(std::size_t index) {
     queue_.add({.at = now_ + timing_.heartbeat.ns * 3, .argument = index, .kind = EventKind::heal});
 }
 
-// Its owner heals a slot by its next heartbeat. An owner that dies before that would leave values that nobody can know of:
-// damage of dead nodes' blocks is not part of the promise.
+// Its owner heals a slot by its next heartbeat. An owner that dies before that would leave values that nobody can know
+// of: damage of dead nodes' blocks is not part of the promise.
 void World::heal(std::size_t index) {
     Damage& damage = damages_[index];
     const auto block = disk_.bytes().subspan(damage.offset, damage.bad.size());
-    if (std::equal(block.begin(), block.end(), damage.bad.begin())) std::copy(damage.good.begin(), damage.good.end(), block.begin());
+    if (std::equal(block.begin(), block.end(), damage.bad.begin()))
+        std::copy(damage.good.begin(), damage.good.end(), block.begin());
     damage = {};
 }
 

@@ -6,8 +6,8 @@
 namespace sdlm::sim {
 
 struct World::Process {
-    Process(const disk::Superblock& superblock, const heartbeat::Timing& timing, node::Identity identity, LoadContext& context,
-            LifeId life_id, std::uint16_t host)
+    Process(const disk::Superblock& superblock, const heartbeat::Timing& timing, node::Identity identity,
+            LoadContext& context, LifeId life_id, std::uint16_t host)
         : life(life_id), core(superblock, timing, std::move(identity)), load(core, context, life_id, host) {}
 
     LifeId life;

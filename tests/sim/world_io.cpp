@@ -42,7 +42,8 @@ void World::schedule_wake(Host& host, Instant wake) {
     Process& process = *host.process;
     const Time at = wake == never ? forever : std::max(now_, host.clock.when(wake));
     // A wake in the past is a busy loop in the daemon.
-    process.idle_wakes = at == now_ && process.out.reads.empty() && process.out.writes.empty() ? process.idle_wakes + 1 : 0;
+    process.idle_wakes =
+        at == now_ && process.out.reads.empty() && process.out.writes.empty() ? process.idle_wakes + 1 : 0;
     if (process.idle_wakes > 1'000)
         throw Violation("I8: host " + std::to_string(host.index) + " asks to be called at once, again and again (" +
                         node::text(process.core.status(host.clock.local(now_)).state) + ")");
@@ -55,9 +56,10 @@ void World::schedule_wake(Host& host, Instant wake) {
 void World::submit_read(Host& host, const node::Read& read) {
     ++statistics_.reads;
     if (read.bytes == 0 || read.offset % superblock_.geometry.block_bytes != 0 ||
-        read.bytes % superblock_.geometry.block_bytes != 0 || read.offset + read.bytes > superblock_.geometry.volume_bytes)
-        throw Violation("I9: host " + std::to_string(host.index) + " reads " + std::to_string(read.bytes) + " bytes at " +
-                        std::to_string(read.offset));
+        read.bytes % superblock_.geometry.block_bytes != 0 ||
+        read.offset + read.bytes > superblock_.geometry.volume_bytes)
+        throw Violation("I9: host " + std::to_string(host.index) + " reads " + std::to_string(read.bytes) +
+                        " bytes at " + std::to_string(read.offset));
     SimIo io;
     io.host = host.index;
     io.life = host.process->life;
@@ -68,8 +70,9 @@ void World::submit_read(Host& host, const node::Read& read) {
     io.bytes.resize(read.bytes);
     const IoPlan plan = faults_.plan_read(now_, host.index, prng_);
     if (options_.trace_lines != 0)
-        note("host " + std::to_string(host.index) + " reads " + std::to_string(read.bytes) + " bytes at " + std::to_string(read.offset) +
-             ", done at " + std::to_string(plan.done / 1'000) + (plan.ok ? "" : " with an error"));
+        note("host " + std::to_string(host.index) + " reads " + std::to_string(read.bytes) + " bytes at " +
+             std::to_string(read.offset) + ", done at " + std::to_string(plan.done / 1'000) +
+             (plan.ok ? "" : " with an error"));
     schedule(disk_.submit(std::move(io), plan, prng_));
 }
 
@@ -88,9 +91,11 @@ std::string World::describe_write(const node::Write& write, NodeIndex slot) cons
         const auto header = disk::decode_slot_header(write.bytes, superblock_.uuid, slot, write.offset);
         if (!header) return "a bad slot image";
         const auto& stream = header->stream;
-        line = "slot " + std::to_string(slot) + " " + disk::text(header->state) + " gen " + std::to_string(header->incarnation.generation) +
-               " seq " + std::to_string(header->sequence) + " last " + std::to_string(stream.last) +
-               (stream.complete ? " complete" : " pages " + std::to_string(stream.tail) + "-" + std::to_string(stream.head));
+        line = "slot " + std::to_string(slot) + " " + disk::text(header->state) + " gen " +
+               std::to_string(header->incarnation.generation) + " seq " + std::to_string(header->sequence) + " last " +
+               std::to_string(stream.last) +
+               (stream.complete ? " complete"
+                                : " pages " + std::to_string(stream.tail) + "-" + std::to_string(stream.head));
         static_cast<void>(disk::decode_slot_records(write.bytes, write.offset, records).has_value());
     }
     for (const auto& record : records)
@@ -98,12 +103,14 @@ std::string World::describe_write(const node::Write& write, NodeIndex slot) cons
             const auto& lock = entry->lock;
             line += "; " + entry->key.name.substr(0, 5) + " " + locks::text(lock.held);
             if (lock.phase != disk::Phase::none)
-                line += std::string(lock.phase == disk::Phase::trying ? " tries " : " waits for ") + locks::text(lock.want) + " #" +
-                        std::to_string(lock.ticket) + (lock.noqueue ? " noqueue" : "") + (lock.convert ? " convert" : "");
+                line += std::string(lock.phase == disk::Phase::trying ? " tries " : " waits for ") +
+                        locks::text(lock.want) + " #" + std::to_string(lock.ticket) + (lock.noqueue ? " noqueue" : "") +
+                        (lock.convert ? " convert" : "");
             if (lock.answered != 0) line += " answered " + std::to_string(lock.answered);
             if (lock.interest) line += " interest";
             if (lock.orphan_lvb) line += " orphan";
-            if (lock.lvb.version != 0) line += " v" + std::to_string(lock.lvb.version) + (lock.lvb.valid ? "" : " not valid");
+            if (lock.lvb.version != 0)
+                line += " v" + std::to_string(lock.lvb.version) + (lock.lvb.valid ? "" : " not valid");
         }
     return line;
 }
@@ -129,8 +136,8 @@ void World::submit_write(Host& host, node::Write& write) {
     IoPlan plan = faults_.plan_write(now_, host.index, slot, prng_);
     if (plan.misdirected) misdirect(host, write, plan);
     if (options_.trace_lines != 0)
-        note("host " + std::to_string(host.index) + " writes " + describe_write(write, lives_.get(process.life).slot) + ", done at " +
-             std::to_string(plan.done / 1'000) + (plan.ok ? "" : " with an error"));
+        note("host " + std::to_string(host.index) + " writes " + describe_write(write, lives_.get(process.life).slot) +
+             ", done at " + std::to_string(plan.done / 1'000) + (plan.ok ? "" : " with an error"));
     SimIo io;
     io.write = true;
     io.host = host.index;

@@ -89,8 +89,9 @@ void print_header(std::ostream& out, const disk::SlotHeader& header) {
     if (!header.previous.none())
         out << "  life before  " << life_text(header.previous) << ", ended: " << end_text(header.previous_end)
             << ", last sequence " << header.previous_sequence << '\n';
-    out << "  value clock  " << header.clock << "\n  last I/O     write " << duration_text(header.write_us) << ", read " << duration_text(header.read_us)
-        << "\n  stream       epoch " << stream.epoch << ", newest record " << stream.last;
+    out << "  value clock  " << header.clock << "\n  last I/O     write " << duration_text(header.write_us) << ", read "
+        << duration_text(header.read_us) << "\n  stream       epoch " << stream.epoch << ", newest record "
+        << stream.last;
     if (stream.complete) out << ", all in the slot\n";
     else if (stream.tail == stream.head) out << ", in the slot from " << stream.inline_first << ", no journal page\n";
     else out << ", in the slot from " << stream.inline_first << ", journal pages " << stream.tail << " to "

@@ -19,7 +19,9 @@ struct ClusterOptions {
     unsigned nodes = 2;
     unsigned block_bytes = 512;
     bool loop = false;                     // else: the image file itself
-    friend void PrintTo(const ClusterOptions& o, std::ostream* out) { *out << o.nodes << " nodes, block " << o.block_bytes; }
+    friend void PrintTo(const ClusterOptions& o, std::ostream* out) {
+        *out << o.nodes << " nodes, block " << o.block_bytes;
+    }
 };
 
 class Cluster {

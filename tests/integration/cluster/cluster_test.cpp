@@ -92,7 +92,8 @@ TEST_P(Nodes, ACounterInTheValueIsExact) {
     EXPECT_EQ(count, rounds * GetParam().nodes);
 }
 
-// What a killed daemon held goes to others, not before its lease is over; the value that it may have changed is not valid.
+// What a killed daemon held goes to others, not before its lease is over; the value that it may have changed is not
+// valid.
 TEST_P(Nodes, AKilledDaemonsLockIsTakenOver) {
     const int fa = open(cluster_.file(0, "lock").c_str(), O_RDWR | O_CREAT, 0644);
     ASSERT_GE(fa, 0);
@@ -112,8 +113,8 @@ TEST_P(Nodes, AKilledDaemonsLockIsTakenOver) {
     close(fa);
 }
 
-// Programs count in a file of their own file system, under the lock. One node's daemon dies in the middle: its program stops at
-// the first error; nobody's count is lost, so nobody was in at the same time.
+// Programs count in a file of their own file system, under the lock. One node's daemon dies in the middle: its program
+// stops at the first error; nobody's count is lost, so nobody was in at the same time.
 TEST_P(Nodes, CountsSurviveTheDeathOfANode) {
     Shared shared;
     const unsigned nodes = GetParam().nodes;
@@ -165,7 +166,8 @@ TEST_P(Nodes, StatusAndLocksTellWhoHoldsWhat) {
     ASSERT_GE(fb, 0);
     const auto status = nlohmann::json::parse(cluster_.tool({"--run-dir", cluster_.run_dir(1), "status", "--json"}));
     EXPECT_EQ(status.dump().find("evict\":1"), std::string::npos);
-    // Node 1 has read what node 0 has published when it says so; the lock is published by the next heartbeat at the latest.
+    // Node 1 has read what node 0 has published when it says so; the lock is published by the next heartbeat at the
+    // latest.
     std::string rows;
     for (int i = 0; i < 500; ++i) {
         rows = cluster_.tool({"--run-dir", cluster_.run_dir(1), "locks", "--json"});

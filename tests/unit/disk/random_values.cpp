@@ -32,7 +32,8 @@ LockRecord random_lock(Prng& prng) {
     if (coin(prng)) lock.answered = random_number(prng);
     if (coin(prng)) lock.owner_tag = random_number(prng);
     lock.spared = coin(prng);
-    for (std::size_t i = 0, waits = prng.below(waits_for_max + 1); i < waits; ++i) lock.waits_for[i] = 1 + prng.below(1'000'000);
+    for (std::size_t i = 0, waits = prng.below(waits_for_max + 1); i < waits; ++i)
+        lock.waits_for[i] = 1 + prng.below(1'000'000);
     if (coin(prng)) {
         lock.lvb.version = 1 + prng.below(1000);
         lock.lvb.valid = coin(prng);

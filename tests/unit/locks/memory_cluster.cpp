@@ -49,7 +49,8 @@ NodeCore& MemoryCluster::start(NodeIndex node) {
 
 void MemoryCluster::join_all(std::initializer_list<NodeIndex> list, const std::string& lockspace) {
     for (NodeIndex node : list) start(node);
-    const bool done = run_until([&] { return std::all_of(list.begin(), list.end(), [&](NodeIndex n) { return live(n); }); });
+    const bool done =
+        run_until([&] { return std::all_of(list.begin(), list.end(), [&](NodeIndex n) { return live(n); }); });
     SDLM_ASSERT(done);
     for (NodeIndex node : list) SDLM_ASSERT(core(node).join(lockspace, client(node)).has_value());
 }
@@ -70,7 +71,8 @@ void MemoryCluster::pump(NodeIndex node) {
             continue;
         }
         Duration time = latency;
-        const auto header = disk::decode_slot_header(std::span(write.bytes).first(write.bytes.size()), superblock.uuid, node, write.offset);
+        const auto header = disk::decode_slot_header(std::span(write.bytes).first(write.bytes.size()), superblock.uuid,
+                                                     node, write.offset);
         if (n.slow_live.ns != 0 && header && header->state == disk::SlotState::live) {
             time = std::exchange(n.slow_live, Duration{});
             n.fail_reads = true;
@@ -110,7 +112,8 @@ void MemoryCluster::step(Instant limit) {
         } else if (listens && n.fail_reads) {
             n.core->read_done(now_, io.read->id, Error{.code = Errc::io});
         } else if (listens) {
-            n.core->read_done(now_, io.read->id, std::span<const std::byte>(bytes).subspan(io.read->offset, io.read->bytes));
+            n.core->read_done(now_, io.read->id,
+                              std::span<const std::byte>(bytes).subspan(io.read->offset, io.read->bytes));
         }
     }
 }

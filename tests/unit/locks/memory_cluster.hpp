@@ -22,7 +22,9 @@ public:
             disk::Lvb lvb;
         };
         std::vector<Event> events;
-        void granted(locks::Handle h, disk::Mode m, const disk::Lvb& lvb) override { events.push_back({'g', h, m, lvb}); }
+        void granted(locks::Handle h, disk::Mode m, const disk::Lvb& lvb) override {
+            events.push_back({'g', h, m, lvb});
+        }
         void refused(locks::Handle h, locks::Refusal) override { events.push_back({'r', h, disk::Mode::NL, {}}); }
         void blocked(locks::Handle h, disk::Mode m) override { events.push_back({'b', h, m, {}}); }
         void lease_lost() override { events.push_back({'l', 0, disk::Mode::NL, {}}); }
@@ -38,7 +40,8 @@ public:
         bool frozen = false;               // SIGSTOP: gets no events and no time
         bool hold_writes = false;          // its writes stay out, see `held`
         bool fail_reads = false;
-        Duration slow_live{};              // not 0: its first write that says live takes this long, and its reads fail from then on
+        Duration
+            slow_live{};   // not 0: its first write that says live takes this long, and its reads fail from then on
         int life = 0;                      // tells I/O of an earlier life apart
     };
 

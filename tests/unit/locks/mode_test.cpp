@@ -19,7 +19,8 @@ TEST(Mode, CompatibilityIsTheVmsMatrix) {
     };
     for (Mode a : modes)
         for (Mode b : modes)
-            EXPECT_EQ(compatible(a, b), expected[static_cast<int>(a)][static_cast<int>(b)]) << text(a) << " " << text(b);
+            EXPECT_EQ(compatible(a, b), expected[static_cast<int>(a)][static_cast<int>(b)])
+                << text(a) << " " << text(b);
 }
 
 TEST(Mode, CoversMeansEveryConflictIsKept) {

@@ -53,7 +53,7 @@ INSTANTIATE_TEST_SUITE_P(Blocks, Nodes, ::testing::Values(512U, 4096U));
 
 TEST_P(Nodes, UncontendedAcquireIsOneWriteAndOneRead) {
     c.join_all({0, 1});
-    c.run(c.timing.heartbeat * 2);             // the first sight of a live node may ask for a second read (PROTOCOL §6)
+    c.run(c.timing.heartbeat * 2);   // the first sight of a live node may ask for a second read (PROTOCOL §6)
     const Counters before = c.core(0).status(c.now()).counters;
     for (int i = 0; i < 50; ++i) {
         const Handle h = open(0, "r" + std::to_string(i));
@@ -343,7 +343,8 @@ TEST_P(Nodes, AnOverwrittenSlotIsDefended) {
     const Handle a = open(0), b = open(1);
     take(0, a, Mode::EX);
     const std::uint64_t offset = c.superblock.geometry.slot_offset(0);
-    std::fill_n(c.bytes.begin() + static_cast<std::ptrdiff_t>(offset), c.superblock.geometry.block_bytes, std::byte{0x5a});
+    std::fill_n(c.bytes.begin() + static_cast<std::ptrdiff_t>(offset), c.superblock.geometry.block_bytes,
+                std::byte{0x5a});
     c.core(1).set_demand(b, want(Mode::EX));
     c.run(milliseconds(15'000));
     EXPECT_TRUE(c.live(0));
@@ -407,7 +408,8 @@ TEST_P(Nodes, ACycleOfTwoNodesIsBrokenByTheYoungest) {
     c.client(0).events.clear();
     c.client(1).events.clear();
     const Instant begun = c.now();
-    ASSERT_TRUE(c.run_until([&] { return c.client(1).has('r'); }, c.timing.heartbeat * 2)) << "the youngest was not refused";
+    ASSERT_TRUE(c.run_until([&] { return c.client(1).has('r'); }, c.timing.heartbeat * 2))
+        << "the youngest was not refused";
     EXPECT_LE(c.now() - begun, c.timing.heartbeat * 2);
     EXPECT_FALSE(c.client(0).has('r'));
     EXPECT_FALSE(c.client(0).has('g'));
@@ -483,8 +485,8 @@ TEST_P(Nodes, ALeftSlotStillTellsOfTheDeathsThatItsNodeKnew) {
     EXPECT_LT(c.now() - left, c.timing.dead());
 }
 
-// The write that turns a claim live takes long; meanwhile another slot's new life asks everybody who is live, and that is nobody. A late
-// image of its old life then hides it: both would take EX.
+// The write that turns a claim live takes long; meanwhile another slot's new life asks everybody who is live, and that
+// is nobody. A late image of its old life then hides it: both would take EX.
 TEST_P(Nodes, ALifeThatBeganLateLooksAgain) {
     c.join_all({1});
     c.run(milliseconds(1000));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// A writer and readers of one record stream: whatever a reader misses, its state equals the writer's at the image it applied.
+// A writer and readers of one record stream: whatever a reader misses, its state equals the writer's at the image it
+// applied.
 #include <array>
 #include <map>
 

@@ -82,8 +82,8 @@ TEST(FaultPlan, EveryWorldFaultIsDrawnAndNoneThatIsOff) {
     FaultPlan plan{parse("all,-fence"), timing, 4, ms(500), prng};
     std::array<int, fault_count + 1> seen{};
     for (int i = 0; i < 20'000; ++i) ++seen[static_cast<std::size_t>(plan.draw_action(prng).fault)];
-    for (const Fault f : {Fault::stall, Fault::stall_long, Fault::blind, Fault::pause, Fault::pause_long, Fault::crash, Fault::leave,
-                          Fault::rot, Fault::junk})
+    for (const Fault f : {Fault::stall, Fault::stall_long, Fault::blind, Fault::pause, Fault::pause_long, Fault::crash,
+                          Fault::leave, Fault::rot, Fault::junk})
         EXPECT_GT(seen[static_cast<std::size_t>(f)], 0) << text(f);
     EXPECT_EQ(seen[static_cast<std::size_t>(Fault::fence)], 0);
     plan.stop();
