@@ -31,8 +31,8 @@ bool Impl::in_order(const Resource& r, const Lock& l, When when) const {
 
 bool Impl::still_open(const Lock& l) const { return l.asked_at == never || now < l.asked_at + patience; }
 
-// An operation that came before, and that nothing local is against, waits for the nodes' answer: had it been there at once,
-// this one would have met it granted.
+// An operation that came before, and that nothing local is against, waits for the nodes' answer: had it been there at
+// once, this one would have met it granted.
 bool Impl::after_undecided(const Resource& r, const Lock& l, Mode mode, When when) const {
     for (const Lock* u : r.undecided) {
         if (u == &l || u->sequence > l.sequence) continue;
@@ -48,8 +48,8 @@ bool Impl::line_undecided(const Resource& r, const Lock& l) const {
     return verdict(r, *head, head->wanted, When::queued) == Verdict::ask;
 }
 
-// Other nodes wait. New requests do not go before them. Conversions do, but not when it is time to hand over: when nothing
-// that is granted here is in the waiters' way any more.
+// Other nodes wait. New requests do not go before them. Conversions do, but not when it is time to hand over: when
+// nothing that is granted here is in the waiters' way any more.
 bool Impl::allowed(const Resource& r, const Lock& l, Mode mode) const {
     if (r.mark == Mode::NL || compatible(mode, r.mark) || l.node_granted) return true;
     if (l.has_granted) return conflicts(r.used(), r.mark);
@@ -71,8 +71,8 @@ Mode Impl::other_mode(const Lock& l) const {
     return l.wanted;
 }
 
-// What `l` holds is in the way of a conversion that is queued before it. Looked at again in the queue: or after it, if that
-// one is in the way of `l`, too.
+// What `l` holds is in the way of a conversion that is queued before it. Looked at again in the queue: or after it, if
+// that one is in the way of `l`, too.
 bool Impl::deadlock(const Resource& r, const Lock& l, When when) const {
     bool ahead = true;
     for (const Lock* c = r.converting.first(); c != nullptr; c = c->next) {
@@ -199,7 +199,8 @@ void Impl::unplace(Resource& r, Lock& l) {
     l.place = Place::none;
 }
 
-// The scan has met one that would be granted by now if the nodes had said yes. Not for ever, though: it may wait for them long.
+// The scan has met one that would be granted by now if the nodes had said yes. Not for ever, though: it may wait for
+// them long.
 bool Impl::after_due(Resource& r, Lock& l, Mode mode) {
     const bool after = std::any_of(r.due.begin(), r.due.end(), [&](const Lock* d) {
         return d != &l && conflicts(mode, asked_mode(*d)) && still_open(*d) && precedes(*d, l) &&
@@ -270,7 +271,8 @@ void Impl::scan_waiting(Resource& r) {
 void Impl::scan(Resource& r) {
     r.scan_owed = false;
     // Keeps those that nothing local has got in the way of.
-    std::erase_if(r.due, [this, &r](const Lock* l) { return verdict(r, *l, asked_mode(*l), When::queued) == Verdict::no; });
+    std::erase_if(r.due,
+                  [this, &r](const Lock* l) { return verdict(r, *l, asked_mode(*l), When::queued) == Verdict::no; });
     if (!r.converting.empty()) scan_converting(r);
     if (!r.waiting.empty()) scan_waiting(r);
     if (r.converting.empty() && r.waiting.empty() && r.mark == Mode::NL) return;

@@ -42,7 +42,7 @@ LockResult Lockspace::lock(const LockCall& call, Instant now) {
 void Impl::begin(Lock& l, const LockCall& call) {
     l.busy = true;
     l.wanted = static_cast<Mode>(call.mode);
-    l.node_refused = l.node_refused_alt = l.node_granted = l.no_convert = false;
+    l.node_refused = l.node_refused_alt = l.node_granted = false;
     l.sb_flags = 0;
     l.flags = call.flags;
     l.tid = call.tid;

@@ -34,6 +34,7 @@ void Lockspace::leave() {
     im.port.leave(im.name);
 }
 
+void Lockspace::search_deadlocks() { impl_->searches = true; }
 const std::string& Lockspace::name() const { return impl_->name; }
 std::vector<Callback>& Lockspace::callbacks() { return impl_->callbacks; }
 bool Lockspace::lost() const { return impl_->lost; }
@@ -157,8 +158,8 @@ void Impl::drop_resource(Resource& r) {
     resources.erase(resources.find(std::string_view(r.name)));
 }
 
-// The last lock is gone. A resource without a value stays for a while, with the mode that the node has cached. One with a
-// value goes, so that the value goes, too.
+// The last lock is gone. A resource without a value stays for a while, with the mode that the node has cached. One with
+// a value goes, so that the value goes, too.
 void Impl::retire(Resource& r) {
     SDLM_ASSERT(r.undecided.empty());
     r.asking = r.reserve = nullptr;

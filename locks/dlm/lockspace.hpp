@@ -62,11 +62,11 @@ struct LockCall {
     std::uint64_t xid = 0;
 };
 
-// What a lock call says at once. error 0: accepted. With `completes` a completion will follow - exactly one - also when the
-// request has failed already (NOQUEUE); without, the call is all there is (adoption).
+// What a lock call says at once. error 0: accepted. With `completes` a completion will follow - exactly one - also when
+// the request has failed already (NOQUEUE); without, the call is all there is (adoption).
 struct LockResult {
     std::int32_t error = 0;        // positive errno, for the caller; nothing has happened and no callback follows
-    LockId id = no_lock;           // new request, adoption: the id, also of a request that has failed by now. Conversion: its id
+    LockId id = no_lock;           // also of a new request that has failed by now
     bool completes = false;
     friend bool operator==(const LockResult&, const LockResult&) = default;
 };
@@ -98,7 +98,7 @@ struct PurgeCall {
 struct Callback {
     enum class Kind : std::uint8_t { completion, blocking };
     Kind kind = Kind::completion;
-    Mode mode = Mode::NL;          // completion: granted mode now (not meaningful when dead). blocking: the mode that is wanted
+    Mode mode = Mode::NL;          // completion: granted mode (unless dead). blocking: the mode that is wanted
     std::uint8_t sb_flags = 0;
     bool has_lvb = false;          // completion: the value goes into the caller's buffer
     bool dead = false;             // completion: the id is dead
@@ -145,26 +145,31 @@ struct LockspaceCounts {
 
 class Lockspace final : public locks::LockEvents {
 public:
-    // `node_id`: what libdlm programs know this node by. `patience`: how long a NOQUEUE operation may wait behind another
-    // local one whose answer from the other nodes is still open (two heartbeats). Call join() before anything else.
+    // `node_id`: what libdlm programs know this node by. `patience`: how long a NOQUEUE operation may wait behind
+    // another local one whose answer from the other nodes is still open (two heartbeats). Call join() before anything
+    // else.
     Lockspace(locks::LockPort& port, std::string name, std::uint32_t node_id, Duration patience = milliseconds(1000));
     ~Lockspace() override;
     Lockspace(const Lockspace&) = delete;
     Lockspace& operator=(const Lockspace&) = delete;
 
     Result<void> join();
+    // From now on all requests take part in the search for deadlocks over several resources and nodes
+    // (DLM_LSFL_TIMEWARN); without, only those with a timeout. See DEVIATIONS.md for what is searched.
+    void search_deadlocks();
     // Ends everything, without callbacks, and leaves at the port. Only the destructor may follow.
     void leave();
     const std::string& name() const;
 
-    // A handle was opened by `process` (any number that is the same for all handles of a program and for no other program).
+    // A handle was opened by `process` (any number that is the same for all handles of a program and for no other
+    // program).
     OwnerId add_owner(std::uint32_t process);
-    // The handle's last copy is closed, or its program died: locks go without callbacks, PERSISTENT ones become orphans,
-    // values that were open for writing (PW, EX) become not valid. The id may be given out again. Undrained callbacks to
-    // the owner stay in callbacks(): the caller drops them.
+    // The handle's last copy is closed, or its program died: locks go without callbacks, PERSISTENT ones become
+    // orphans, values that were open for writing (PW, EX) become not valid. The id may be given out again. Undrained
+    // callbacks to the owner stay in callbacks(): the caller drops them.
     void remove_owner(OwnerId owner);
-    // Ids for later new requests of this owner, so that a client can know the id before it asks. Up to `count`; fewer when
-    // a bound is reached. They stay the owner's until used or until it goes.
+    // Ids for later new requests of this owner, so that a client can know the id before it asks. Up to `count`; fewer
+    // when a bound is reached. They stay the owner's until used or until it goes.
     std::size_t reserve_ids(OwnerId owner, std::size_t count, std::vector<LockId>& out);
 
     LockResult lock(const LockCall& call, Instant now);

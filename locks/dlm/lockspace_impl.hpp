@@ -130,6 +130,7 @@ struct Lockspace::Impl {
     Duration patience;
     bool joined = false;
     bool lost = false;
+    bool searches = false;                   // all wants take part in the search for deadlocks
     Instant now{};
     std::uint64_t sequence = 0;
     std::vector<Callback> callbacks;

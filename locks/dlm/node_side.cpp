@@ -41,8 +41,8 @@ Mode Impl::asked_mode(const Lock& l) const {
     return l.node_refused || conflict ? other_mode(l) : l.wanted;
 }
 
-// The next to ask for: what nothing local is against, in order of arrival; else the head of the line, so that other nodes
-// learn of it and it gets its place among theirs (a guess).
+// The next to ask for: what nothing local is against, in order of arrival; else the head of the line, so that other
+// nodes learn of it and it gets its place among theirs (a guess).
 Lock* Impl::candidate(Resource& r, bool& guess) {
     guess = false;
     const auto ready = [this, &r](const Lock& l, When when) {
@@ -102,8 +102,10 @@ void Impl::state(Resource& r) {
         demand.want = locks::Want{.mode = asked_mode(*l),
                                   .noqueue = l->undecided,
                                   .noqueue_bast = l->undecided && l->has(lkf::noqueuebast),
-                                  .convert = l->has_granted && !l->no_convert,
-                                  .owner_tag = owner_tag(*l)};
+                                  .convert = l->has_granted,
+                                  .deadlock_wait = l->has(lkf::nodlckwt),
+                                  .owner_tag = searches || l->timeout != never ? owner_tag(*l) : 0,
+                                  .spared = l->has(lkf::nodlckblk)};
     if (r.stated_valid && r.stated == demand) return;
     r.stated = demand;
     r.stated_valid = true;
@@ -139,9 +141,7 @@ void Impl::node_refused(Resource& r, locks::Refusal why) {
         (mode == l->wanted ? l->node_refused : l->node_refused_alt) = true;
         decide(r, *l);
     } else if (why == locks::Refusal::deadlock) {
-        if (l->has(lkf::nodlckwt)) {
-            l->no_convert = true;
-        } else if (l->has(lkf::convdeadlk) && l->granted != Mode::NL) {
+        if (l->has(lkf::convdeadlk) && l->granted != Mode::NL) {
             r.uncount_mode(l->granted);
             l->granted = Mode::NL;
             r.count_mode(l->granted);

@@ -14,8 +14,8 @@ namespace sdlm::dlm {
 
 struct Resource;
 
-// Where a lock stands. `undecided`: NOQUEUE and the like, waiting for the other nodes' answer; a conversion among these is on
-// the granted queue meanwhile.
+// Where a lock stands. `undecided`: NOQUEUE and the like, waiting for the other nodes' answer; a conversion among these
+// is on the granted queue meanwhile.
 enum class Place : std::uint8_t { none, reserved, granted, converting, waiting };
 
 struct Lock {
@@ -30,9 +30,8 @@ struct Lock {
     bool node_refused_alt = false;
     bool node_granted = false;            // the nodes said yes: not held back by those who wait there
     bool due_other = false;               // queued: the other mode of ALTPR, ALTCW is what could be granted
-    bool no_convert = false;              // NODLCKWT: stands in the line of other nodes like a new request
     std::uint8_t sb_flags = 0;
-    std::int8_t told = -1;                // highest mode that a blocking notice was made for since the last grant; -1: none
+    std::int8_t told = -1;   // highest mode that a blocking notice was made for since the last grant; -1: none
     std::uint32_t flags = 0;
     OwnerId owner = no_owner;             // no_owner: an orphan
     std::uint32_t process = 0;

@@ -28,7 +28,8 @@ UnlockResult Lockspace::unlock(const UnlockCall& call, Instant now) {
     Lock* l = im.find_own(call.owner, call.id);
     if (l == nullptr) return failed(ENOENT);
     const bool cancels = (call.flags & lkf::cancel) != 0;
-    if ((call.flags & ~lkf::unlock_all) != 0 || (cancels && (call.flags & lkf::forceunlock) != 0)) return failed(EINVAL);
+    if ((call.flags & ~lkf::unlock_all) != 0 || (cancels && (call.flags & lkf::forceunlock) != 0))
+        return failed(EINVAL);
     if (cancels) {
         if (!l->busy) return {.error = 0, .completes = false};
         replace_given(l->cookies, call.cookies);
@@ -75,7 +76,7 @@ void Impl::withdraw(Lock& l) {
     if (r.reserve == &l) r.reserve = nullptr;
     if (!r.due.empty()) std::erase(r.due, &l);
     l.busy = false;
-    l.node_refused = l.node_refused_alt = l.node_granted = l.no_convert = l.due_other = false;
+    l.node_refused = l.node_refused_alt = l.node_granted = l.due_other = false;
     l.since = now;
     set_timeout(l, never);
     set_patience(l, never);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// Lockspaces of two and three nodes over one fake cluster: mutual exclusion, values and progress under random load; and the
-// rows that only several nodes can show.
+// Lockspaces of two and three nodes over one fake cluster: mutual exclusion, values and progress under random load; and
+// the rows that only several nodes can show.
 #include <gtest/gtest.h>
 
 #include <map>
@@ -72,8 +72,9 @@ private:
         convert(*l);
     }
     std::uint32_t some_flags() {
-        static constexpr std::uint32_t some[] = {lkf::noqueue, lkf::noqueue, lkf::noqueuebast, lkf::headque, lkf::noorder,
-                                                 lkf::altpr,   lkf::altcw,   lkf::nodlckwt,    lkf::quecvt};
+        static constexpr std::uint32_t some[] = {lkf::noqueue, lkf::noqueue,  lkf::noqueuebast,
+                                                 lkf::headque, lkf::noorder,  lkf::altpr,
+                                                 lkf::altcw,   lkf::nodlckwt, lkf::quecvt};
         return lkf::valblk | (random_.one_in(2) ? some[random_.below(std::size(some))] : 0);
     }
     LockCall call(std::size_t node, std::uint32_t flags, int resource) {
@@ -113,8 +114,8 @@ private:
             l.granted.reset();           // from here on it protects nothing
             drop_value(l.resource);
         }
-        const UnlockResult result = nodes_[l.node]->unlock({.owner = owners_[l.node], .id = l.id, .flags = flags, .cookies = {},
-                                                            .lvb = {}}, now_);
+        const UnlockResult result = nodes_[l.node]->unlock(
+            {.owner = owners_[l.node], .id = l.id, .flags = flags, .cookies = {}, .lvb = {}}, now_);
         EXPECT_EQ(result.error, 0);
         collect();
     }
@@ -151,8 +152,9 @@ private:
     void granted(Known& l, const Callback& c) {
         for (const auto& [key, other] : locks_) {
             if (&other == &l || other.resource != l.resource || !other.granted) continue;
-            EXPECT_TRUE(fit(*other.granted, c.mode)) << "both " << locks::text(*other.granted) << " on node " << other.node
-                                                     << " and " << locks::text(c.mode) << " on node " << l.node;
+            EXPECT_TRUE(fit(*other.granted, c.mode))
+                << "both " << locks::text(*other.granted) << " on node " << other.node << " and " << locks::text(c.mode)
+                << " on node " << l.node;
         }
         const Mode old = l.granted.value_or(Mode::NL);
         const bool writes = l.granted && (old == Mode::EX || (old == Mode::PW && c.mode != Mode::EX));
@@ -224,11 +226,13 @@ TEST_P(RandomCluster, excludes_keeps_values_and_gets_on) {
         load.run(1500);
         for (const auto& [kind, count] : load.kinds) kinds[kind] += count;
     }
-    for (const char* kind : {"0", "EAGAIN", "EDEADLK", "ECANCEL", "EUNLOCK", "BAST"}) EXPECT_GT(kinds[kind], 50) << kind;
+    for (const char* kind : {"0", "EAGAIN", "EDEADLK", "ECANCEL", "EUNLOCK", "BAST"})
+        EXPECT_GT(kinds[kind], 50) << kind;
 }
 INSTANTIATE_TEST_SUITE_P(, RandomCluster,
-                         ::testing::Combine(::testing::Values(2U, 3U), ::testing::Values(FakeCluster::Caching::normal,
-                                                                                         FakeCluster::Caching::nothing)));
+                         ::testing::Combine(::testing::Values(2U, 3U),
+                                            ::testing::Values(FakeCluster::Caching::normal,
+                                                              FakeCluster::Caching::nothing)));
 
 class TwoNodes : public ::testing::Test {
 protected:

@@ -82,7 +82,8 @@ struct FakeCluster::Port final : locks::LockPort {
     locks::LockEvents* events = nullptr;
 };
 
-FakeCluster::FakeCluster(std::size_t node_count, Caching caching, std::uint64_t seed) : caching_(caching), random_(seed) {
+FakeCluster::FakeCluster(std::size_t node_count, Caching caching, std::uint64_t seed)
+    : caching_(caching), random_(seed) {
     for (std::size_t n = 0; n < node_count; ++n) ports_.push_back(std::make_unique<Port>(*this, n));
 }
 FakeCluster::~FakeCluster() = default;
@@ -122,7 +123,8 @@ bool FakeCluster::lower_idle(Shared& s, std::size_t node) {
     Stake& mine = s.stakes.at(node);
     bool wanted = caching_ == Caching::nothing && !mine.demand.want;
     for (const auto& [other, stake] : s.stakes)
-        if (other != node && stake.demand.want && conflicts(mine.held, locks::join(stake.demand.used, stake.demand.want->mode)))
+        if (other != node && stake.demand.want &&
+            conflicts(mine.held, locks::join(stake.demand.used, stake.demand.want->mode)))
             wanted = true;
     if (!wanted || mine.held == mine.demand.used) return false;
     lower(s, mine, mine.demand.used);
@@ -164,14 +166,15 @@ bool FakeCluster::decide(Shared& s, std::size_t node) {
         if (!stake.demand.want || stake.ticket == 0) continue;
         const Mode theirs = locks::join(stake.demand.used, stake.demand.want->mode);
         if (!conflicts(theirs, target)) continue;
-        const bool first = stake.demand.want->convert != want.convert ? stake.demand.want->convert : stake.ticket < mine.ticket;
+        const bool first =
+            stake.demand.want->convert != want.convert ? stake.demand.want->convert : stake.ticket < mine.ticket;
         if (!first) continue;
         // Conversions overtake those that cannot be granted themselves, or two could wait for each other for ever.
         bool stuck = false;
         for (const auto& [third, holder] : s.stakes)
             stuck = stuck || (third != other && conflicts(holder.demand.used, theirs));
         behind = behind || !want.convert || !stake.demand.want->convert || !stuck;
-        if (want.convert && stake.demand.want->convert && conflicts(stake.demand.used, target) &&
+        if (want.convert && !want.deadlock_wait && stake.demand.want->convert && conflicts(stake.demand.used, target) &&
             conflicts(theirs, mine.demand.used))
             deadlock = true;
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// Lock ports of a few nodes with one mind: no disk, no time. It arbitrates as locks/PROTOCOL.md says - tickets, conversions
-// first, idle modes given up, values kept while some node needs the resource - and checks the border's rules on the way.
+// Lock ports of a few nodes with one mind: no disk, no time. It arbitrates as locks/PROTOCOL.md says - tickets,
+// conversions first, idle modes given up, values kept while some node needs the resource - and checks the border's
+// rules on the way.
 #pragma once
 #include <cstdint>
 #include <deque>

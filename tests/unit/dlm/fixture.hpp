@@ -71,8 +71,9 @@ public:
     }
     void settle() { EXPECT_TRUE(cluster.pump()) << "does not come to rest"; }
 
-    // What came since the last look, and forgets it: "1:0" completion of lock 1 with status 0, "1:EAGAIN!" the lock is dead,
-    // "1:0+1" sb_flags 1, "1<EX" blocking notice for EX. Locks have the names that name_lock() gave, else their ids.
+    // What came since the last look, and forgets it: "1:0" completion of lock 1 with status 0, "1:EAGAIN!" the lock is
+    // dead, "1:0+1" sb_flags 1, "1<EX" blocking notice for EX. Locks have the names that name_lock() gave, else their
+    // ids.
     std::string seen() {
         std::string text;
         for (const Callback& c : space.callbacks()) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// New requests and conversions on one node. Each case names the row of the semantics that it shows (§ and number; O: observed).
+// New requests and conversions on one node. Each case names the row of the semantics that it shows (§ and number; O:
+// observed).
 #include "fixture.hpp"
 
 namespace sdlm::dlm::test {
@@ -46,7 +47,8 @@ TEST_P(DlmLock, s8_every_conversion_beside_every_mode) {
         for (const Mode from : all_modes) {
             if (!fit(other, from)) continue;
             for (const Mode to : all_modes) {
-                SCOPED_TRACE(std::string(locks::text(from)) + " to " + locks::text(to) + " beside " + locks::text(other));
+                SCOPED_TRACE(std::string(locks::text(from)) + " to " + locks::text(to) + " beside " +
+                             locks::text(other));
                 const LockId beside = n.lock(other);
                 const LockId id = n.lock(from);
                 n.seen();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// The same random operations on the lockspace and on the reference model: every answer and every callback must agree, in
-// order. With all modes at hand the order is that of all callbacks; when the node asks, it is the order per lock.
+// The same random operations on the lockspace and on the reference model: every answer and every callback must agree,
+// in order. With all modes at hand the order is that of all callbacks; when the node asks, it is the order per lock.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -52,7 +52,10 @@ private:
         return in_order_ ? flags : flags & ~lkf::headque;
     }
     Cookies random_cookies() {
-        return {.ast = 1 + random_.below(9), .arg = random_.below(3), .bast = random_.below(4), .lksb = 1 + random_.below(9)};
+        return {.ast = 1 + random_.below(9),
+                .arg = random_.below(3),
+                .bast = random_.below(4),
+                .lksb = 1 + random_.below(9)};
     }
     LvbBytes random_lvb() {
         LvbBytes bytes;
@@ -99,7 +102,8 @@ private:
         return c;
     }
     void both(const LockCall& c) {
-        log_ += "lock flags " + std::to_string(c.flags) + " mode " + std::to_string(c.mode) + " id " + std::to_string(c.id);
+        log_ +=
+            "lock flags " + std::to_string(c.flags) + " mode " + std::to_string(c.mode) + " id " + std::to_string(c.id);
         const LockResult real = space_.lock(c, now_);
         const ReferenceModel::Answer wanted = model_.lock(c, model_id(c.id), now_);
         EXPECT_EQ(real.error, wanted.error) << log_;
@@ -114,7 +118,8 @@ private:
     }
     void lock() {
         LockCall c = call(random_flags());
-        if (random_.one_in(2)) c.mode = static_cast<std::uint32_t>(random_.below(4));   // so that there is something to convert
+        if (random_.one_in(2))
+            c.mode = static_cast<std::uint32_t>(random_.below(4));   // so that there is something to convert
         both(c);
     }
     void adopt() { both(call(random_flags() | lkf::orphan)); }
@@ -229,8 +234,8 @@ private:
             real[model_id(row.id)] = std::to_string(row.granted) + ' ' + std::to_string(row.wanted) + ' ' +
                                      std::to_string(row.orphan) + ' ' + std::to_string(row.pid);
         for (const auto& [id, l] : model_.locks())
-            wanted[id] = std::to_string(l.granted) + ' ' + std::to_string(l.wanted) + ' ' + std::to_string(l.owner == 0) +
-                         ' ' + std::to_string(l.tid);
+            wanted[id] = std::to_string(l.granted) + ' ' + std::to_string(l.wanted) + ' ' +
+                         std::to_string(l.owner == 0) + ' ' + std::to_string(l.tid);
         EXPECT_EQ(real, wanted) << log_;
     }
 
@@ -257,8 +262,8 @@ TEST_P(RandomOperations, agree_with_the_reference_model) {
         pair.run(400);
         for (const auto& [kind, count] : pair.kinds) kinds[kind] += count;
     }
-    for (const char* kind : {"0", "EAGAIN", "EDEADLK", "ETIMEDOUT", "ECANCEL", "EUNLOCK", "BAST", "sb_flags 1", "sb_flags 2",
-                             "sb_flags 4"})
+    for (const char* kind : {"0", "EAGAIN", "EDEADLK", "ETIMEDOUT", "ECANCEL", "EUNLOCK", "BAST", "sb_flags 1",
+                             "sb_flags 2", "sb_flags 4"})
         EXPECT_GT(kinds[kind], 50) << kind;
 }
 

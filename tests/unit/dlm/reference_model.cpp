@@ -244,12 +244,14 @@ ReferenceModel::Answer ReferenceModel::lock(const LockCall& call, Id id, Instant
         match->told = -1;
         return {0, match->id, false};
     }
-    const bool bad = has(f, lkf::cancel) || (has(f, lkf::quecvt) && !convert) || (has(f, lkf::convdeadlk) && !convert) ||
-                     (has(f, lkf::convdeadlk) && has(f, lkf::noqueue)) ||
-                     (has(f, lkf::expedite) && (convert || has(f, lkf::quecvt) || has(f, lkf::noqueue) || mode != NL)) ||
-                     (has(f, lkf::valblk) && !call.has_lvb);
+    const bool bad =
+        has(f, lkf::cancel) || (has(f, lkf::quecvt) && !convert) || (has(f, lkf::convdeadlk) && !convert) ||
+        (has(f, lkf::convdeadlk) && has(f, lkf::noqueue)) ||
+        (has(f, lkf::expedite) && (convert || has(f, lkf::quecvt) || has(f, lkf::noqueue) || mode != NL)) ||
+        (has(f, lkf::valblk) && !call.has_lvb);
     if (bad) return {EINVAL, 0, false};
-    if (convert && has(f, lkf::quecvt) && (l->granted < 0 || upward[l->granted][mode] != 'u')) return {EINVAL, 0, false};
+    if (convert && has(f, lkf::quecvt) && (l->granted < 0 || upward[l->granted][mode] != 'u'))
+        return {EINVAL, 0, false};
     if (convert && busy(*l)) return {EBUSY, 0, false};
     if (!convert) {
         l = &locks_[++last_id_];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// What a lockspace of one node has to answer, written a second time straight from the description of the DLM's semantics,
-// as plainly as possible. Shares no code with locks/dlm; only the call types and flag numbers are the same.
+// What a lockspace of one node has to answer, written a second time straight from the description of the DLM's
+// semantics, as plainly as possible. Shares no code with locks/dlm; only the call types and flag numbers are the same.
 #pragma once
 #include <cstdint>
 #include <list>

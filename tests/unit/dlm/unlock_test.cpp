@@ -221,9 +221,25 @@ TEST_P(DlmUnlock, leave_closes_all_handles) {
 
 TEST_P(DlmUnlock, idle_resources_are_kept_within_a_bound) {
     for (std::size_t i = 0; i < idle_resources_max + 10; ++i)
-        ASSERT_EQ(n.space.unlock({.owner = n.me, .id = n.space.lock(
-            [&] { LockCall c = Node::request(Mode::NL); c.owner = n.me; static std::string name; name = std::to_string(i);
-                  c.name = name; return c; }(), n.now).id, .cookies = {}, .lvb = {}}, n.now).error, 0);
+        ASSERT_EQ(n.space
+                      .unlock({.owner = n.me,
+                               .id = n.space
+                                         .lock(
+                                             [&] {
+                                                 LockCall c = Node::request(Mode::NL);
+                                                 c.owner = n.me;
+                                                 static std::string name;
+                                                 name = std::to_string(i);
+                                                 c.name = name;
+                                                 return c;
+                                             }(),
+                                             n.now)
+                                         .id,
+                               .cookies = {},
+                               .lvb = {}},
+                              n.now)
+                      .error,
+                  0);
     EXPECT_EQ(n.space.counts().idle_resources, idle_resources_max);
     EXPECT_EQ(cluster.open_count(0), idle_resources_max);
 }
