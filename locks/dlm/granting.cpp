@@ -155,6 +155,7 @@ void Impl::enqueue(Resource& r, Lock& l, Verdict v) {
     if (v == Verdict::behind) r.scan_owed = true;
     if (v == Verdict::ask || v == Verdict::held_back) r.due.push_back(&l);
     tell_queue(r.granted, l);
+    arm_search(l);
 }
 
 void Impl::fail(Resource& r, Lock& l, std::int32_t status) {

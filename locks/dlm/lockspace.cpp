@@ -203,7 +203,8 @@ void Lockspace::expire(Instant now) {
     if (!impl_->lost) impl_->expire();
 }
 Instant Lockspace::next_deadline() const {
-    return impl_->deadlines.empty() ? never : std::get<Instant>(*impl_->deadlines.begin());
+    const Instant first = impl_->deadlines.empty() ? never : std::get<Instant>(*impl_->deadlines.begin());
+    return earlier(first, impl_->search_at);
 }
 
 void Impl::expire() {
@@ -221,6 +222,7 @@ void Impl::expire() {
         else if (verdict(r, l, l.wanted, When::arrival) == Verdict::behind) l.node_refused = l.node_refused_alt = true;
         settle(r);
     }
+    if (search_at <= now) search();
 }
 
 LockspaceCounts Lockspace::counts() const {

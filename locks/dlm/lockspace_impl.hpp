@@ -2,6 +2,7 @@
 // The lockspace's inside. lockspace.cpp: owners, ids, rows. lock_call.cpp, unlock_call.cpp: the calls.
 // granting.cpp: who gets what inside the node. node_side.cpp: what the node is asked for, its answers, values.
 #pragma once
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -16,6 +17,8 @@
 #include "locks/dlm/resource.hpp"
 
 namespace sdlm::dlm {
+
+struct WaitGraph;
 
 struct Lockspace::Impl {
     Impl(Lockspace& self, locks::LockPort& p, std::string n, std::uint32_t id, Duration pat)
@@ -123,6 +126,14 @@ struct Lockspace::Impl {
     LvbBytes value(const Resource& r, bool& valid) const;
     void write_value(Resource& r, const LvbBytes& bytes, bool valid);
 
+    // deadlock.cpp
+    bool takes_part(const Lock& l) const;
+    void arm_search(const Lock& l);
+    Lock* cycle_through(const WaitGraph& graph, Lock& start) const;
+    std::array<locks::Handle, disk::waits_for_max> handles_waited_for(const WaitGraph& graph, const Resource& r) const;
+    void search();
+    void tell_waits(const WaitGraph& graph);
+
     Lockspace& events;
     locks::LockPort& port;
     std::string name;
@@ -145,6 +156,7 @@ struct Lockspace::Impl {
     std::size_t idle_count = 0;
     std::size_t lock_count = 0;
     std::set<Deadline> deadlines;
+    Instant search_at = never;               // for deadlocks; never: nobody who takes part waits
 };
 
 }  // namespace sdlm::dlm

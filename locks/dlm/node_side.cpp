@@ -97,14 +97,14 @@ std::uint64_t Impl::owner_tag(const Lock& l) const {
 }
 
 void Impl::state(Resource& r) {
-    locks::Demand demand{.used = r.used(), .want = std::nullopt, .interest = r.locks > 0, .cache = true};
+    locks::Demand demand{.used = r.used(), .want = std::nullopt, .interest = r.locks > 0, .cache = true, .waits_on = r.waits_on};
     if (const Lock* l = r.asking)
         demand.want = locks::Want{.mode = asked_mode(*l),
                                   .noqueue = l->undecided,
                                   .noqueue_bast = l->undecided && l->has(lkf::noqueuebast),
                                   .convert = l->has_granted,
                                   .deadlock_wait = l->has(lkf::nodlckwt),
-                                  .owner_tag = searches || l->timeout != never ? owner_tag(*l) : 0,
+                                  .owner_tag = takes_part(*l) ? owner_tag(*l) : 0,
                                   .spared = l->has(lkf::nodlckblk)};
     if (r.stated_valid && r.stated == demand) return;
     r.stated = demand;

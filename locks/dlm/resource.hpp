@@ -123,6 +123,7 @@ struct Resource {
     bool scan_owed = false;               // what was found or queued meanwhile depends on the nodes' answer
     bool stated_valid = false;
     locks::Demand stated;
+    std::array<locks::Handle, disk::waits_for_max> waits_on{};   // what its holders wait for, while other nodes wait
     Resource* idle_previous = nullptr;
     Resource* idle_next = nullptr;
     bool idle = false;
