@@ -50,8 +50,16 @@ struct WaitGraph {
 
 bool Impl::takes_part(const Lock& l) const { return searches || l.timeout != never; }
 
-void Impl::arm_search(const Lock& l) {
-    if (takes_part(l)) search_at = earlier(search_at, now + patience / 8);
+void Impl::arm_search(Lock& l) {
+    if (!takes_part(l) || l.searching) return;
+    l.searching = true;
+    if (++searching == 1) search_at = now + patience / 8;
+}
+
+void Impl::disarm_search(Lock& l) {
+    if (!l.searching) return;
+    l.searching = false;
+    --searching;
 }
 
 // The youngest lock of a cycle that begins and ends at `start`; nullptr when there is none.
@@ -111,7 +119,7 @@ std::array<locks::Handle, disk::waits_for_max> Impl::handles_waited_for(const Wa
 }
 
 void Impl::search() {
-    search_at = never;
+    search_at = now + patience / 8;
     for (bool again = true; again;) {
         again = false;
         WaitGraph graph;
@@ -131,7 +139,6 @@ void Impl::search() {
             if (again) break;
         }
         if (again) continue;
-        if (!graph.waiting.empty()) search_at = now + patience / 8;
         tell_waits(graph);
     }
 }

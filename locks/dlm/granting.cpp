@@ -198,6 +198,7 @@ void Impl::unplace(Resource& r, Lock& l) {
     if (l.place == Place::converting) r.converting.remove(l);
     if (l.place == Place::waiting) r.waiting.remove(l);
     l.place = Place::none;
+    disarm_search(l);
 }
 
 // The scan has met one that would be granted by now if the nodes had said yes. Not for ever, though: it may wait for

@@ -107,6 +107,7 @@ void Impl::free_lock(Lock& l) {
     }
     set_timeout(l, never);
     set_patience(l, never);
+    disarm_search(l);
     const LockId id = l.id;
     l = Lock{};
     l.id = id;
@@ -204,7 +205,7 @@ void Lockspace::expire(Instant now) {
 }
 Instant Lockspace::next_deadline() const {
     const Instant first = impl_->deadlines.empty() ? never : std::get<Instant>(*impl_->deadlines.begin());
-    return earlier(first, impl_->search_at);
+    return impl_->searching == 0 ? first : earlier(first, impl_->search_at);
 }
 
 void Impl::expire() {
@@ -222,7 +223,7 @@ void Impl::expire() {
         else if (verdict(r, l, l.wanted, When::arrival) == Verdict::behind) l.node_refused = l.node_refused_alt = true;
         settle(r);
     }
-    if (search_at <= now) search();
+    if (searching > 0 && search_at <= now) search();
 }
 
 LockspaceCounts Lockspace::counts() const {

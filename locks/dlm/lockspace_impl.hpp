@@ -128,7 +128,8 @@ struct Lockspace::Impl {
 
     // deadlock.cpp
     bool takes_part(const Lock& l) const;
-    void arm_search(const Lock& l);
+    void arm_search(Lock& l);
+    void disarm_search(Lock& l);
     Lock* cycle_through(const WaitGraph& graph, Lock& start) const;
     std::array<locks::Handle, disk::waits_for_max> handles_waited_for(const WaitGraph& graph, const Resource& r) const;
     void search();
@@ -156,7 +157,8 @@ struct Lockspace::Impl {
     std::size_t idle_count = 0;
     std::size_t lock_count = 0;
     std::set<Deadline> deadlines;
-    Instant search_at = never;               // for deadlocks; never: nobody who takes part waits
+    Instant search_at = never;               // for deadlocks
+    std::size_t searching = 0;               // queued locks that take part; 0: no search is due
 };
 
 }  // namespace sdlm::dlm

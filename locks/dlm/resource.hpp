@@ -29,6 +29,7 @@ struct Lock {
     bool node_refused = false;            // the nodes said no to `wanted`; ... to the other mode of ALTPR, ALTCW
     bool node_refused_alt = false;
     bool node_granted = false;            // the nodes said yes: not held back by those who wait there
+    bool searching = false;               // queued, and takes part in the search for deadlocks
     bool due_other = false;               // queued: the other mode of ALTPR, ALTCW is what could be granted
     std::uint8_t sb_flags = 0;
     std::int8_t told = -1;   // highest mode that a blocking notice was made for since the last grant; -1: none
