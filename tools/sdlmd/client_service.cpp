@@ -23,6 +23,7 @@ namespace sdlm::tools {
 namespace {
 
 constexpr unsigned accepts_per_round = 8;
+constexpr std::uint32_t timewarn = 0x2;                            // DLM_LSFL_TIMEWARN: search for deadlocks
 constexpr std::uint32_t newexcl = 0x8;                             // DLM_LSFL_NEWEXCL
 
 // Every open handle takes two descriptors.
@@ -228,6 +229,7 @@ std::int32_t ClientService::create(const Connection& connection, const wire::Cre
     const std::string directory = run_dir_ + "/" + wire::lockspace_directory;
     const int error = ClientLockspace::open(reactor_, port_, batch_, directory, name, request.mode, *node_id_, made);
     if (error != 0) return error;
+    if ((request.flags & timewarn) != 0) made->locks().search_deadlocks();
     lockspaces_.emplace(name, std::move(made));
     log(LogLevel::info, "lockspace " + escaped(name) + " made by pid " + std::to_string(connection.peer.pid));
     return 0;
