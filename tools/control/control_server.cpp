@@ -244,6 +244,9 @@ void ControlServer::Impl::answer(Client& client, Request& request) {
         request.allow({"dir"});
         const std::string directory = request.string("dir");
         if (good()) answer_problem(client, target.unmount(directory));
+    } else if (cmd == "refresh") {
+        request.allow({});
+        if (good()) answer_problem(client, target.refresh_surfaces());
     } else {
         put_error(client, "unknown command \"" + escaped(cmd.substr(0, 64)) + "\"");
     }

@@ -60,6 +60,8 @@ public:
     virtual Problem mount(const MountRequest& request) = 0;
     // Unmounted when it returns; drops the reference.
     virtual Problem unmount(const std::string& directory) = 0;
+    // The files that other programs read (sdlm with-dlm) are up to date when it returns.
+    virtual Problem refresh_surfaces() { return "this daemon shows nothing to other programs"; }
 };
 
 }  // namespace sdlm::tools

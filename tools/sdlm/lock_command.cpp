@@ -84,7 +84,7 @@ bool LockRun::open_lockspace() {
     std::string message = "lockspace " + escaped(options_.lockspace) + ": ";
     switch (error) {
         case EPERM: message += "this node does not have it, and only root can make it"; break;
-        case EACCES: message += "its permissions do not let you in; see dlm/" + std::string("ls.NAME in ") + run_dir_; break;
+        case EACCES: message += "its permissions do not let you in; see dlm/ls.NAME in " + run_dir_; break;
         case EEXIST: message += "a dlmfs domain of this node has that name; choose another one"; break;
         case EUNATCH: message += "the node daemon of " + run_dir_ + " is not live; see sdlm status"; break;
         default: message += std::strerror(error);
@@ -100,7 +100,8 @@ LockRun::Wait LockRun::wait_for_completion(Instant until) {
     while (!completed_) {
         const Instant now = disk::boottime_now();
         if (now >= until) return Wait::expired;
-        const int left = until == never ? -1 : static_cast<int>(std::min<std::int64_t>((until - now).ms() + 1, 1 << 30));
+        constexpr std::int64_t longest_ms = 1 << 30;
+        const int left = until == never ? -1 : static_cast<int>(std::min((until - now).ms() + 1, longest_ms));
         pollfd fds[] = {{dlm_ls_get_fd(ls_), POLLIN, 0}, {signals_.get(), POLLIN, 0}};
         if (::poll(fds, 2, left) < 0 && errno != EINTR) return Wait::lost;
         signalfd_siginfo info{};
@@ -134,7 +135,8 @@ int LockRun::not_taken(int status) const {
         case dlm::status_cancel: return refused();
         case EIO:
         case ENOTCONN:
-            return failed(program, what_ + " was not taken: the node has lost its lease, or its daemon has ended; see sdlm status");
+            return failed(program, what_ + " was not taken: the node has lost its lease, or its daemon has ended; see "
+                                           "sdlm status");
         default: return failed(program, what_ + " was not taken: " + std::strerror(status));
     }
 }
@@ -145,10 +147,12 @@ std::optional<int> LockRun::take_lock() {
     if (dlm_ls_lock(ls_, mode, &lksb_, at_once ? LKF_NOQUEUE : 0, options_.name.data(),
                     static_cast<unsigned>(options_.name.size()), 0, completed, this, nullptr, nullptr) != 0)
         return not_taken(errno);
-    Wait end = wait_for_completion(at_once || !options_.patience ? never : disk::boottime_now() + *options_.patience);
+    const Instant give_up = at_once || !options_.patience ? never : disk::boottime_now() + *options_.patience;
+    Wait end = wait_for_completion(give_up);
     if (end == Wait::expired) {
         // One completion for both: the cancel's, or the grant's when that was first.
-        if (dlm_ls_unlock(ls_, lksb_.sb_lkid, LKF_CANCEL, &lksb_, this) != 0 && errno != ENOENT) return not_taken(errno);
+        if (dlm_ls_unlock(ls_, lksb_.sb_lkid, LKF_CANCEL, &lksb_, this) != 0 && errno != ENOENT)
+            return not_taken(errno);
         end = wait_for_completion(never);
     }
     if (end == Wait::signalled) return die_by_signal();
@@ -172,7 +176,8 @@ int LockRun::watch(LockedCommand& command) {
         signalfd_siginfo info{};
         while (::read(signals_.get(), &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
             // What the terminal sends, it sends to the command as well.
-            if (info.ssi_signo != SIGCHLD && info.ssi_code != SI_KERNEL) command.signal(static_cast<int>(info.ssi_signo));
+            if (info.ssi_signo != SIGCHLD && info.ssi_code != SI_KERNEL)
+                command.signal(static_cast<int>(info.ssi_signo));
         }
         if (const auto code = command.reap()) return *code;
     }
@@ -188,7 +193,8 @@ int LockRun::run() {
     if (!open_lockspace()) return exit_failed;
     if (const auto code = take_lock()) return *code;
     LockedCommand command;
-    if (!command.start(options_.command, old_mask_)) return failed(program, std::string("fork: ") + std::strerror(errno));
+    if (!command.start(options_.command, old_mask_))
+        return failed(program, std::string("fork: ") + std::strerror(errno));
     const int code = watch(command);
     // Closing releases it, too; this way it is gone also if something still has a copy of the connection.
     if (code != exit_lock_lost) dlm_ls_unlock_wait(ls_, lksb_.sb_lkid, 0, &lksb_);

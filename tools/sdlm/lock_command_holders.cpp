@@ -55,7 +55,8 @@ std::string processes(const LockOptions& options, const std::string& run_dir) {
 std::string node_text(const json& row, const json& peers) {
     std::string text = "node " + row.at("node").dump();
     for (const json& peer : peers)
-        if (peer.at("node") == row.at("node") && peer.contains("name")) text += " (" + peer.at("name").get<std::string>() + ")";
+        if (peer.at("node") == row.at("node") && peer.contains("name"))
+            text += " (" + peer.at("name").get<std::string>() + ")";
     return text;
 }
 

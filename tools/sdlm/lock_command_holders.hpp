@@ -7,7 +7,8 @@
 
 namespace sdlm::tools {
 
-// "held by node 1 (name)", with the processes where it is the own node. Never fails: what cannot be found out is left out.
+// "held by node 1 (name)", with the processes where it is the own node. Never fails: what cannot be found out is left
+// out.
 std::string lock_holders(const LockOptions& options, const std::string& run_dir);
 
 }  // namespace sdlm::tools

@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include <iostream>
 #include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
 
 #include "disk/base/limits.hpp"
 #include "tools/common/cli.hpp"
 #include "tools/common/dump.hpp"
 #include "tools/common/run_dirs.hpp"
 #include "tools/sdlm/commands.hpp"
+#include "tools/sdlm/lock_command.hpp"
+#include "tools/sdlm/with_dlm.hpp"
 
 namespace {
 
@@ -25,6 +30,14 @@ struct Arguments {
     bool force = false;
     bool allow_other = false;
     bool pages = false;
+    std::string name;
+    std::string libdlm;
+    std::optional<double> timeout;
+    double grace = 5;
+    int conflict_code = exit_failed;
+    bool shared = false;
+    bool nonblock = false;
+    std::vector<std::string> command;
 };
 
 CLI::App* subcommand(CLI::App& app, Arguments& a, const char* name, const char* what) {
@@ -41,6 +54,26 @@ int dump_device(const Arguments& a) {
     options.json = a.json;
     options.pages = a.pages;
     return dump(*device, options, std::cout);
+}
+
+// Commands that run a command. What comes after "--" is not ours to parse.
+void describe_runners(CLI::App& app, Arguments& a) {
+    constexpr double seconds_max = 1e9;
+    auto* lock = app.add_subcommand("lock", "Run a command while a lock is held");
+    lock->add_flag("-s,--shared", a.shared, "Together with others that share it (default: alone)");
+    auto* nonblock = lock->add_flag("-n,--nonblock", a.nonblock, "Fail when somebody else has it");
+    lock->add_option("-w,--timeout", a.timeout, "Fail after so many seconds")
+        ->check(CLI::Range(0.0, seconds_max))->excludes(nonblock);
+    lock->add_option("-E,--conflict-exit-code", a.conflict_code, "Exit code of these failures")
+        ->check(CLI::Range(0, 255))->capture_default_str();
+    lock->add_option("--grace", a.grace, "Seconds from TERM to KILL when the lease is lost")
+        ->check(CLI::Range(0.0, seconds_max))->capture_default_str();
+    lock->add_option("LOCKSPACE", a.lockspace, "Made when this node does not have it (root only)")->required();
+    lock->add_option("NAME", a.name, "Name of the lock, up to 64 bytes")->required();
+    lock->footer("sdlm lock [OPTIONS] LOCKSPACE NAME -- COMMAND...");
+    auto* with_dlm = app.add_subcommand("with-dlm", "Run a program that was written for the kernel's DLM");
+    with_dlm->add_option("--libdlm", a.libdlm, "Directory of libdlm.so.3 (default: the one that came with this tool)");
+    with_dlm->footer("sdlm with-dlm [OPTIONS] -- COMMAND...");
 }
 
 void describe_commands(CLI::App& app, Arguments& a) {
@@ -65,7 +98,28 @@ void describe_commands(CLI::App& app, Arguments& a) {
     umount->add_option("DIR", a.directory, "Mount point")->required();
 }
 
+Duration seconds(double count) { return {static_cast<std::int64_t>(count * 1e9)}; }
+
+int run_lock(const Arguments& a) {
+    LockOptions options;
+    options.run_dir = a.run_dir;
+    options.lockspace = a.lockspace;
+    options.name = a.name;
+    if (a.shared) options.sharing = Sharing::shared;
+    if (a.nonblock) options.patience = Duration{};
+    else if (a.timeout) options.patience = seconds(*a.timeout);
+    options.conflict_code = a.conflict_code;
+    options.grace = seconds(a.grace);
+    options.command = a.command;
+    return lock_command(options);
+}
+
 int run(const CLI::App& app, const Arguments& a) {
+    if (app.got_subcommand("lock") || app.got_subcommand("with-dlm")) {
+        if (a.command.empty()) throw CLI::RequiredError("a command after --");
+        if (app.got_subcommand("lock")) return run_lock(a);
+        return with_dlm({.run_dir = a.run_dir, .libdlm = a.libdlm, .command = a.command});
+    }
     if (app.got_subcommand("dump")) return dump_device(a);
     Commands commands(a.run_dir, a.json ? Form::json : Form::text, std::cout);
     if (app.got_subcommand("status")) return commands.status(a.verbose ? Detail::verbose : Detail::normal);
@@ -75,6 +129,21 @@ int run(const CLI::App& app, const Arguments& a) {
     if (app.got_subcommand("refs")) return commands.refs();
     if (app.got_subcommand("mount")) return commands.mount(a.directory, a.allow_other);
     return commands.umount(a.directory);
+}
+
+// The command of `lock` and `with-dlm`; the rest of the command line stays in `argc`.
+std::vector<std::string> take_command(int& argc, char** argv) {
+    bool runs = false;
+    for (int i = 1; i < argc; ++i) {
+        const std::string_view word = argv[i];
+        runs = runs || word == "lock" || word == "with-dlm";
+        if (word != "--" || !runs) continue;
+        const std::span<char*> words(argv, static_cast<std::size_t>(argc));
+        std::vector<std::string> command(words.begin() + i + 1, words.end());
+        argc = i;
+        return command;
+    }
+    return {};
 }
 
 }  // namespace
@@ -88,5 +157,7 @@ int main(int argc, char** argv) {
     app.require_subcommand(1);
     app.fallthrough();
     describe_commands(app, arguments);
+    describe_runners(app, arguments);
+    arguments.command = take_command(argc, argv);
     return parse_and_run(app, argc, argv, exit_usage, [&] { return run(app, arguments); });
 }

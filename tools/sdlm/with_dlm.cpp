@@ -43,7 +43,8 @@ bool is_directory(const std::string& path) {
 std::string find_libdlm() {
     std::error_code error;
     const files::path here = files::read_symlink("/proc/self/exe", error).parent_path();
-    for (const files::path& directory : {here / SDLM_LIBDLM_RELATIVE, here / "../../locks/libdlm", files::path(SDLM_LIBDLM_DIRECTORY)})
+    const files::path installed = SDLM_LIBDLM_DIRECTORY;
+    for (const files::path& directory : {here / SDLM_LIBDLM_RELATIVE, here / "../../locks/libdlm", installed})
         if (files::exists(directory / "libdlm.so.3", error)) return directory.lexically_normal().string();
     return {};
 }
@@ -73,7 +74,8 @@ Result<void> add_entry(const std::string& directory, const std::string& entry, c
         else UniqueFd(::open(copy.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600)).reset();
         if (auto bound = show_at(old, copy, message); !bound) return bound;
     }
-    if (::mkdir((scratch + "/" + entry).c_str(), 0755) != 0) return failure("mkdir " + scratch + "/" + entry, message);
+    const std::string added = scratch + "/" + entry;
+    if (::mkdir(added.c_str(), 0755) != 0) return failure("mkdir " + added, message);
     if (::mount(scratch.c_str(), directory.c_str(), nullptr, MS_MOVE, nullptr) != 0)
         return failure("cannot move a tmpfs over " + directory, message);
     return {};
@@ -82,7 +84,8 @@ Result<void> add_entry(const std::string& directory, const std::string& entry, c
 Result<void> show(const std::string& run_dir, std::string& message) {
     if (::unshare(CLONE_NEWNS) != 0) return failure("unshare", message);
     // What the host mounts and unmounts later still comes here; nothing goes back.
-    if (::mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0) return failure("mount --make-rslave /", message);
+    if (::mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0)
+        return failure("mount --make-rslave /", message);
     const std::string scratch = run_dir + "/scratch";
     if (::mkdir(scratch.c_str(), 0700) != 0 && errno != EEXIST) return failure("mkdir " + scratch, message);
     const std::string kernel = kernel_directory;

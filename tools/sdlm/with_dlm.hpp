@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// sdlm with-dlm: runs a program that was written for the kernel's DLM. It finds our libdlm, and at the kernel's paths in
-// /sys what the node daemon shows in its run directory.
+// sdlm with-dlm: runs a program that was written for the kernel's DLM. It finds our libdlm, and at the kernel's paths
+// in /sys what the node daemon shows in its run directory.
 #pragma once
 #include <string>
 #include <vector>

@@ -197,7 +197,10 @@ int ClientLockspace::welcome(Arrival arrival) {
     return 0;
 }
 
-void ClientLockspace::mark(dlm::OwnerId id) { marked_.push_back(id); }
+void ClientLockspace::mark(dlm::OwnerId id) {
+    marked_.push_back(id);
+    ++changes_;
+}
 
 void ClientLockspace::requests_ready(dlm::OwnerId id) {
     const auto taken = owner_of_id_[id]->serve(batch_, packets_per_round, reactor_.now());
@@ -257,6 +260,7 @@ void ClientLockspace::drain_and_end(dlm::OwnerId id) {
 
 void ClientLockspace::end(dlm::OwnerId id) {
     ClientOwner& owner = *owner_of_id_[id];
+    ++changes_;
     if (owner.problem() != nullptr) {
         log(LogLevel::warning, "lockspace " + escaped(locks_.name()) + ": pid " + std::to_string(owner.peer().pid) +
                                    " of user " + std::to_string(owner.peer().uid) + " is disconnected: " +

@@ -29,6 +29,9 @@ public:
     ClientLockspace& operator=(const ClientLockspace&) = delete;
 
     dlm::Lockspace& locks() { return locks_; }
+    const dlm::Lockspace& locks() const { return locks_; }
+    // Another value: its locks may have changed.
+    std::uint64_t changes() const { return changes_; }
     std::size_t owners() const { return owners_.size(); }
     int set_mode(std::uint32_t mode) const;
     // If every copy of the owner's sockets is closed, its end takes effect now.
@@ -77,6 +80,7 @@ private:
     std::vector<dlm::OwnerId> marked_;                             // have something to send, perhaps
     std::map<uid_t, std::size_t> owners_of_user_;
     std::vector<dlm::OwnerId> timed_;                              // busy owners
+    std::uint64_t changes_ = 0;
 };
 
 }  // namespace sdlm::tools

@@ -71,11 +71,13 @@ Result<void> ClientService::listen(std::string& message) {
         message = where + ": " + std::strerror(error);
         return Error{.code = Errc::io, .os_errno = error, .field = "client socket"};
     };
-    // Sockets that an earlier daemon left; the run directory is ours alone.
-    std::error_code error;
-    std::filesystem::remove_all(sockets, error);
     ::unlink(path.c_str());
-    if (::mkdir(sockets.c_str(), 0755) != 0) return failed(sockets, errno);
+    if (::mkdir(sockets.c_str(), 0755) != 0 && errno != EEXIST) return failed(sockets, errno);
+    // Sockets that an earlier daemon left; the run directory is ours alone. The directory stays: it may be bound
+    // elsewhere.
+    std::error_code error;
+    for (std::filesystem::directory_iterator it(sockets, error), end; !error && it != end; it.increment(error))
+        if (it->path().filename().string().starts_with(wire::lockspace_prefix)) ::unlink(it->path().c_str());
     ::chmod(sockets.c_str(), 0755);
     auto address = unix_address(path);
     if (!address) return failed(path, address.error().os_errno);
@@ -231,6 +233,7 @@ std::int32_t ClientService::create(const Connection& connection, const wire::Cre
     if (error != 0) return error;
     if ((request.flags & timewarn) != 0) made->locks().search_deadlocks();
     lockspaces_.emplace(name, std::move(made));
+    if (lockspaces_changed) lockspaces_changed();
     log(LogLevel::info, "lockspace " + escaped(name) + " made by pid " + std::to_string(connection.peer.pid));
     return 0;
 }
@@ -268,6 +271,7 @@ void ClientService::finish_releases() {
         } else if (found->second->owners() == 0) {
             log(LogLevel::info, "lockspace " + escaped(found->first) + " released");
             lockspaces_.erase(found);
+            if (lockspaces_changed) lockspaces_changed();
         } else {
             continue;
         }

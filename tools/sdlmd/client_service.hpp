@@ -4,6 +4,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -36,6 +37,8 @@ public:
     void before_pump(Instant now);
     Instant after_pump(Instant now);                               // when to pump again at the latest
     ClientCounts counts() const;
+    // Called when a lockspace has been made or removed, before its maker is told.
+    std::function<void()> lockspaces_changed;
     const std::map<std::string, std::unique_ptr<ClientLockspace>>& lockspaces() const { return lockspaces_; }
 
 private:

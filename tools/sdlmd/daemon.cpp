@@ -102,9 +102,19 @@ Result<void> Daemon::open(std::string& message) {
     auto clients = ClientService::open(*reactor_, runtime_->locks(), files_.directory(), message);
     if (!clients) return clients.error();
     clients_ = std::move(*clients);
+    if (auto surfaces = open_surfaces(message); !surfaces) return surfaces;
     auto control = ControlServer::open(*reactor_, files_.directory() + "/" + control_socket_name, *this, message);
     if (!control) return control.error();
     control_ = std::move(*control);
+    return {};
+}
+
+Result<void> Daemon::open_surfaces(std::string& message) {
+    const auto members = [this](const std::string& lockspace) { return runtime_->members(lockspace); };
+    auto surfaces = Surfaces::open(files_.directory(), surface_cluster_name(superblock_), *clients_, members, message);
+    if (!surfaces) return surfaces.error();
+    surfaces_ = std::move(*surfaces);
+    clients_->lockspaces_changed = [this] { surfaces_->lockspaces_changed(reactor_->now()); };
     return {};
 }
 
@@ -148,6 +158,7 @@ int Daemon::run() {
     reactor_->set_round_end([this] { return round_end(); });
     reactor_->run();
     drop_mounts();
+    surfaces_->end();
     clients_->leave();
     return exit_code_;
 }
@@ -156,7 +167,7 @@ Instant Daemon::round_end() {
     clients_->before_pump(reactor_->now());
     const Instant pumped = runtime_->pump();
     const Instant wake = earlier(earlier(pumped, clients_->after_pump(reactor_->now())),
-                                 notifier_.keep_alive(reactor_->now()));
+                                 earlier(notifier_.keep_alive(reactor_->now()), surfaces_->round_end(reactor_->now())));
     if (state_ == State::leaving && disk::boottime_now() >= leave_bound_) {
         const std::string bound = std::to_string((timing_.lease + timing_.stop()).ms());
         log(LogLevel::error, "could not leave within " + bound + " ms: " + options_.device +
@@ -187,6 +198,7 @@ void Daemon::begin_leave(int exit_code) {
     set_state(State::leaving);
     leave_bound_ = disk::boottime_now() + timing_.lease + timing_.stop();
     drop_mounts();
+    surfaces_->end();
     clients_->leave();
     runtime_->leave();
 }
@@ -236,6 +248,7 @@ void Daemon::on(const node::Joined& event) {
     if (state_ != State::joining) return;
     set_state(State::live);
     clients_->live(event.node);
+    surfaces_->live();
     if (auto set = files_.set("node", std::to_string(event.node)); !set)
         log(LogLevel::warning, files_.directory() + "/node: " + describe(set.error()));
     log(LogLevel::notice, "live as " + node_text(event.node) + ", generation " +
@@ -272,6 +285,7 @@ void Daemon::on(const node::LeaseLost& event) {
     files_.keep_state();
     exit_code_ = 1;
     for (auto& [directory, dlmfs] : mounts_) dlmfs->lease_lost();
+    surfaces_->end();
     clients_->lost();
     const bool stay = options_.on_lease_loss == OnLeaseLoss::stay ||
                       (options_.on_lease_loss == OnLeaseLoss::stay_while_mounted && !mounts_.empty());

@@ -17,6 +17,7 @@
 #include "tools/sdlmd/node_runtime.hpp"
 #include "tools/sdlmd/run_files.hpp"
 #include "tools/sdlmd/service_notifier.hpp"
+#include "tools/sdlmd/surfaces.hpp"
 
 namespace sdlm::tools {
 
@@ -54,6 +55,7 @@ public:
     const References& references() const override { return references_; }
     Problem mount(const MountRequest& request) override;
     Problem unmount(const std::string& directory) override;
+    Problem refresh_surfaces() override;
 
 private:
     enum class State : std::uint8_t { joining, live, leaving, lost };
@@ -64,6 +66,7 @@ private:
            const heartbeat::Timing& timing, RunFiles files);
     Result<void> open(std::string& message);
     Result<void> watch_signals(std::string& message);
+    Result<void> open_surfaces(std::string& message);
     node::Identity identity() const;
     std::string node_name() const;
 
@@ -97,6 +100,7 @@ private:
     std::unique_ptr<disk::Reactor> reactor_;
     std::unique_ptr<NodeRuntime> runtime_;
     std::unique_ptr<ClientService> clients_;
+    std::unique_ptr<Surfaces> surfaces_;
     std::unique_ptr<ControlServer> control_;
     std::map<std::string, std::unique_ptr<fs::Dlmfs>> mounts_;
     References references_;

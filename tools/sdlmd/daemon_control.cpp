@@ -123,6 +123,12 @@ Problem Daemon::mount(const MountRequest& request) {
     return std::nullopt;
 }
 
+Problem Daemon::refresh_surfaces() {
+    if (state_ != State::live) return std::string("this node is ") + text(state_) + ": there is no DLM to show";
+    surfaces_->refresh(reactor_->now());
+    return std::nullopt;
+}
+
 Problem Daemon::unmount(const std::string& directory) {
     const auto found = mounts_.find(normal(directory));
     if (found == mounts_.end())

@@ -47,6 +47,7 @@ public:
     std::vector<node::LockRow> lock_rows(const std::optional<disk::ResourceKey>& after, std::size_t max) const {
         return core_.lock_rows(after, max);
     }
+    std::vector<NodeIndex> members(const std::string& lockspace) const { return core_.members(lockspace); }
     Result<void> request_fence(NodeIndex node) { return core_.request_fence(node); }
     const RuntimeCounters& counters() const { return counters_; }
     std::size_t in_flight() const { return in_flight_; }

@@ -185,7 +185,8 @@ bool Surfaces::write(const std::string& path, const std::string& content) {
 
 void Surfaces::trouble(const std::string& path, int error) {
     if (std::exchange(complained_, true)) return;
-    log(LogLevel::warning, escaped(path) + ": " + std::strerror(error) + "; programs that look there see nothing or what was");
+    log(LogLevel::warning, escaped(path) + ": " + std::strerror(error) +
+                               "; programs that look there see nothing, or what was");
 }
 
 }  // namespace sdlm::tools

@@ -4,10 +4,10 @@
 //   dlm/cluster/cluster_name, dlm/cluster/spaces/LS/nodes/N/nodeid     /sys/kernel/config/dlm
 //   debug/LS_locks, debug/LS_all, debug/LS_waiters, debug/LS_toss      /sys/kernel/debug/dlm
 //
-// Plain files, rewritten after changes and replaced by rename, rather than a FUSE file system that renders at each open: a
-// daemon that is killed leaves no dead mount behind in every namespace that has it, no reader can hang in it, and it works
-// without /dev/fuse. The price is age: at most surface_pause, or surface_cost_factor times what writing takes, whichever is
-// more. refresh() writes at once, for a reader that asks before it looks.
+// Plain files, rewritten after changes and replaced by rename, rather than a FUSE file system that renders at each open:
+// a daemon that is killed leaves no dead mount behind in every namespace that has it, no reader can hang in it, and it
+// works without /dev/fuse. The price is age: at most surface_pause, or surface_cost_factor times what writing takes,
+// whichever is more. refresh() writes at once, for a reader that asks before it looks.
 #pragma once
 #include <cstdint>
 #include <functional>

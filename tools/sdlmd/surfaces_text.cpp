@@ -75,9 +75,10 @@ std::string all_text(std::span<const dlm::ResourceRow> rows, std::span<const dlm
         for (const auto* queue : {&resource.granted, &resource.converting, &resource.waiting}) {
             for (const dlm::LockRow& row : *queue) {
                 const auto wait = waits.find(row.id);
-                const std::int64_t since = std::max<std::int64_t>(now.ns / 1000 - static_cast<std::int64_t>(row.time_us), 0);
-                add(out, "lkb %x 0 0 %u %" PRIu64 " %x %x %d %d %d %d 0 %d %" PRIu32 " %" PRId64 " 0\n", row.id, row.pid,
-                    row.xid, row.flags, internal_flags(row), row.status, row.granted, row.wanted,
+                const std::int64_t age_us = static_cast<std::int64_t>(row.time_us);
+                const std::int64_t since = std::max<std::int64_t>(now.ns / 1000 - age_us, 0);
+                add(out, "lkb %x 0 0 %u %" PRIu64 " %x %x %d %d %d %d 0 %d %" PRIu32 " %" PRId64 " 0\n", row.id,
+                    row.pid, row.xid, row.flags, internal_flags(row), row.status, row.granted, row.wanted,
                     queue == &resource.waiting ? 0 : static_cast<int>(resource.blocked),
                     wait == waits.end() ? 0 : wait->second, static_cast<std::uint32_t>(resource.lvb_version),
                     since * 1000);
