@@ -151,7 +151,8 @@ void LocksCore::decide(Resource& r, const Scan& s, Instant now) {
     // I6: the value may be on its way from one slot to another, or from the dead to their heirs.
     r.settling = known && r.changed_read >= view_read_;
     const bool inherited = SDLM_CANARY(8) || r.unsettled == 0 || (!s.interest && s.best.version == 0);
-    if (known && !r.settling && inherited) grant(r, s, now, false);
+    // The value of before is to go first, if nobody else has kept it (keep_lvb).
+    if (known && !r.settling && inherited && !r.lapsed) grant(r, s, now, false);
 }
 
 void LocksCore::start_want(Resource& r, const Scan& s, Instant now) {

@@ -153,6 +153,7 @@ void LocksCore::close(Handle handle, Instant now) {
     r.flag_write = 0;                     // an orphaned value waits for a read after this is written
     mark(r, r.orphan() ? Urgency::urgent : Urgency::soon, now);
     if (r.orphan()) list(r);
+    r.lapsed = r.orphan();
     touch(r);
 }
 
@@ -417,7 +418,7 @@ bool LocksCore::evaluate_touched(Instant now) {
     }
     std::erase_if(pending_, [this](ResourceIndex index) {
         Resource& r = table_[index];
-        if (r.used_slot && (r.phase != Phase::none || r.orphan() || r.adopting)) return false;
+        if (r.used_slot && (r.phase != Phase::none || r.orphan() || r.adopting || r.lapsed)) return false;
         r.listed = false;
         return true;
     });

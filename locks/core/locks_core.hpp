@@ -183,6 +183,7 @@ private:
     void waits_of(std::uint64_t tag, std::vector<Wait>& out) const;
     bool closes_cycle(const Resource& r, Wait& victim) const;
     void keep_lvb(Resource& r, const Scan& s, Instant now);
+    void end_lapse(Resource& r, const Scan& s, Instant now);
     void learn_lvb(Resource& r, const Scan& s);
     void see_version(Resource& r, std::uint64_t version);
     void lower(Resource& r, Mode to, Urgency urgency, Instant now);

@@ -121,7 +121,7 @@ void LocksCore::death_settled(std::uint64_t death) {
 // Sets the client's view of the value: the newest that anybody carries, with what deaths did to it.
 void LocksCore::learn_lvb(Resource& r, const Scan& s) {
     if (r.lvb_dirty) return;
-    Lvb best = newer(s.best, r.carried) ? s.best : r.carried;
+    Lvb best = r.lapsed || newer(s.best, r.carried) ? s.best : r.carried;
     // What was seen under a mode that is still held never goes back: whoever else let go of it, and while a replica is
     // being read anew.
     if (r.held != Mode::NL && newer(r.lvb, best)) best = r.lvb;
@@ -133,6 +133,20 @@ void LocksCore::learn_lvb(Resource& r, const Scan& s) {
     r.lvb = best;
 }
 
+// A value lives as long as somebody needs it. This node did not for a while, and needs it again before it has let go of it.
+void LocksCore::end_lapse(Resource& r, const Scan& s, Instant now) {
+    const bool known = r.stake_write != 0 && view_ >= r.stake_write && r.unsettled == 0;
+    if (!known && r.carried.version > 0) return list(r);
+    r.lapsed = false;
+    touch(r);
+    const bool last = s.oldest == 0 || s.oldest >= r.carried.version;      // else an older copy would come back
+    if (r.carried.version == 0 || s.interest || !last) return;
+    r.carried = r.lvb = Lvb{};
+    r.floor = 0;
+    r.flag_write = 0;                        // a grant waits until the others can see that it is gone
+    mark(r, Urgency::urgent, now);
+}
+
 // The own record's part in keeping the value: adopt what has no keeper, drop what is out of date, publish invalid
 // marks.
 void LocksCore::keep_lvb(Resource& r, const Scan& s, Instant now) {
@@ -141,6 +155,7 @@ void LocksCore::keep_lvb(Resource& r, const Scan& s, Instant now) {
     // Keepers that can see this need hand on what they carry, whatever happens to them.
     if (r.needs() && r.stake_write != 0 && view_ >= r.stake_write)
         r.floor = std::max({r.floor, s.kept, r.carried.version});
+    if (r.lapsed && r.needs()) end_lapse(r, s, now);
     if (r.needs() && !r.lvb_dirty) {
         learn_lvb(r, s);
         // Only by a view that was read after the own need was shown: its owner then keeps it until it is adopted. An
@@ -176,6 +191,7 @@ void LocksCore::keep_lvb(Resource& r, const Scan& s, Instant now) {
         const bool last = (s.oldest == 0 || s.oldest >= r.carried.version) && r.unsettled == 0;
         if (seen && (adopted || (!s.interest && last))) {
             r.carried = Lvb{};
+            r.lapsed = false;
             mark(r, Urgency::soon, now);
         } else {
             list(r);

@@ -62,6 +62,7 @@ struct Resource {
     std::uint64_t answered = 0;
     Instant conflict_at{INT64_MIN / 2};   // when another node last wanted what was held
     Lvb lvb;                              // as the client sees it
+    bool lapsed = false;                  // `carried` is from before this node had no need of it for a while
     bool lvb_dirty = false;               // written under the present PW/EX and not published
     Lvb carried;                          // what the own record carries
     std::size_t reserved_bytes = 0;       // of the area, while open
