@@ -23,7 +23,7 @@ std::uint32_t digest_of(const disk::SlotHeader& header, std::uint64_t sequence =
 }  // namespace
 
 Membership::Membership(const MembershipConfig& config)
-    : config_(config), prng_(config.nonce_seed), peers_(config.slot_count), unreadable_(config.slot_count) {}
+    : config_(config), prng_(config.nonce_seed), peers_(config.slot_count) {}
 
 void Membership::slots_read(Instant submitted, Instant completed, std::uint64_t own_written,
                             const std::vector<Sight>& sights) {
@@ -138,7 +138,6 @@ void Membership::see_damage(NodeIndex node, Instant submitted, Instant completed
     }
     peer.error = sight.header.error();
     if (peer.followed()) return;
-    unreadable_[node] = true;
     if (submitted - peer.damaged_since >= config_.timing.dead()) peer.ignored = true;
 }
 

@@ -110,9 +110,6 @@ public:
     void fact(NodeIndex by, NodeIndex node, const Incarnation& incarnation, std::uint64_t sequence);
 
     const Peer& peer(NodeIndex node) const { return peers_[node]; }
-    // Somebody unknown may have lived in `node`'s slot: it was unreadable, with nobody followed there, at some time
-    // since start().
-    bool unreadable_past(NodeIndex node) const { return unreadable_[node]; }
     std::vector<PeerEvent>& events() { return events_; }
     const std::string& reason() const { return reason_; }      // of lost or failed
     const Error& error() const { return error_; }
@@ -163,7 +160,6 @@ private:
     Instant chosen_since_;
     std::uint64_t reads_ = 0;
     std::vector<Peer> peers_;
-    std::vector<bool> unreadable_;             // per node, see unreadable_past()
     std::vector<PeerEvent> events_;
     std::vector<std::string> warnings_;
     std::string reason_;

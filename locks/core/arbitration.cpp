@@ -49,6 +49,13 @@ LocksCore::Scan LocksCore::scan(const Resource& r) const {
     return s;
 }
 
+// Some third node holds against it. Whoever sees a later flag up does not grant, so it may be overtaken meanwhile.
+bool LocksCore::held_up(const Resource& r, const PeerRecord& wanting) const {
+    return std::any_of(r.peers.begin(), r.peers.end(), [&](const PeerRecord& peer) {
+        return &peer != &wanting && counts(peer) && conflicts(peer.record.held, wanting.record.want);
+    });
+}
+
 void LocksCore::scan_order(const Resource& r, const PeerRecord& peer, Mode target, Scan& s) const {
     const LockRecord& record = peer.record;
     if (conflicts(record.held, target) && !(SDLM_CANARY(4) && peer.node == 0)) {
@@ -62,6 +69,7 @@ void LocksCore::scan_order(const Resource& r, const PeerRecord& peer, Mode targe
     if (record.phase == Phase::none || !conflicts(record.want, target)) return;
     // It cannot be granted before what is used here is given up, so it is in nobody's way (a conversion overtakes it).
     if (conflicts(record.want, r.demand.used)) return;
+    if (r.demand.want->convert && record.convert && held_up(r, peer)) return;
     // A want that has no place yet comes after all that has one.
     const bool low = r.ticket == 0 || before(record, peer.node, r);
     if (record.phase == Phase::trying) {

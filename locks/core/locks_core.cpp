@@ -54,7 +54,7 @@ LockRecord LocksCore::make_record(const Resource& own) const {
     r.interest = own.open && own.demand.interest;
     r.answered = own.demand.used != Mode::NL ? own.answered : 0;
     r.lvb = own.carried;
-    r.orphan_lvb = own.orphan();
+    r.orphan_lvb = own.orphan() || (own.lapsed && own.carried.version > 0);     // not vouched for
     return r;
 }
 

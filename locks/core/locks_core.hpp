@@ -154,6 +154,7 @@ private:
 
     void evaluate(Resource& r, Instant now);
     Scan scan(const Resource& r) const;
+    bool held_up(const Resource& r, const PeerRecord& wanting) const;
     void scan_order(const Resource& r, const PeerRecord& peer, Mode target, Scan& s) const;
     void scan_lvb(const LockRecord& record, Scan& s) const;
     void inherit(Resource& r, const LockRecord& dead, std::uint64_t death, const Ending& ending);

@@ -41,7 +41,7 @@ struct NodeCore::Impl final : locks::ReplicaSink {
     struct OwnAnswer {                     // to a claim's question about a slot
         locks::EntryId entry = locks::no_entry;
         std::uint64_t nonce = 0;           // of the claim
-        NodeIndex asker = no_node;         // its slot
+        std::uint64_t seen_read = 0;       // that showed it first
     };
 
     // --- node_pump.cpp
@@ -54,6 +54,7 @@ struct NodeCore::Impl final : locks::ReplicaSink {
     void log_fact(NodeIndex node, OwnFact& fact);
     void answer_fact(NodeIndex node, const disk::EvictRecord& evicted);
     void answer_questions();
+    bool in_doubt() const;
     void log_answer(NodeIndex node, OwnAnswer& answer, bool retracted);
     void settle_facts();
     void own_transitions();
@@ -136,8 +137,8 @@ struct NodeCore::Impl final : locks::ReplicaSink {
     std::vector<Told> told_facts;
     std::map<NodeIndex, OwnFact> own_facts;
     std::map<std::pair<NodeIndex, NodeIndex>, Answer> answers;          // (who says so, about which slot)
-    std::map<NodeIndex, OwnAnswer> own_answers;
-    std::set<std::pair<NodeIndex, NodeIndex>> asked;   // slots that claims ask about, and the slots of these claims
+    std::map<NodeIndex, OwnAnswer> own_answers;                         // by the claim's slot
+    std::set<NodeIndex> asked;             // slots whose claims ask
     std::map<NodeIndex, locks::EntryId> own_fences;
     std::optional<NodeIndex> fence_by;     // somebody asks this life to stop
 

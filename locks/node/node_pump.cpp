@@ -227,9 +227,10 @@ void NodeCore::Impl::answer_fact(NodeIndex node, const disk::EvictRecord& evicte
     write_now = true;
 }
 
-// A claim asks who is alive and has done with all lives before it: of its own slot, and of slots that it could not
-// read. The answer is a fact about no life, with the nonce of who asked, once no older life is followed there, and what
-// the end of the last one meant is published. It goes when the claim is none any more.
+// A claim asks who is alive and has no doubt about any slot: who follows no life that it cannot see any more, and has published what
+// the ends of all lives meant that it knew to have ended. The answer is a fact about no life, with the claim's nonce. It is given from a
+// read that began after the claim was seen, so what the claimer could not see when it began is seen here as well. It goes when the claim
+// is none any more.
 void NodeCore::Impl::answer_questions() {
     const auto claims = [&](NodeIndex node, std::uint64_t nonce) {
         const heartbeat::Peer& peer = member.peer(node);
@@ -238,30 +239,33 @@ void NodeCore::Impl::answer_questions() {
     };
     for (auto it = own_answers.begin(); it != own_answers.end();) {
         auto& [node, answer] = *it;
-        if (live() && claims(answer.asker, answer.nonce)) {
+        if (live() && claims(node, answer.nonce)) {
             ++it;
             continue;
         }
-        log_answer(node, answer, true);
+        if (answer.entry != locks::no_entry) log_answer(node, answer, true);
         it = own_answers.erase(it);
     }
-    for (const auto& [node, by] : asked) {
-        const heartbeat::Peer& peer = member.peer(node);
-        const std::uint64_t nonce = member.peer(by).header.incarnation.nonce;
-        if (!live() || node == member.node() || !claims(by, nonce)) continue;
-        if (node != by && peer.followed() && peer.damaged)
-            continue;   // the life that the claim could not read, perhaps
-        const auto fact = own_facts.find(node);
-        if (fact != own_facts.end() && !fact->second.record.settled) continue;
+    for (const NodeIndex node : asked) {
+        const std::uint64_t nonce = member.peer(node).header.incarnation.nonce;
+        if (!live() || node == member.node() || !claims(node, nonce)) continue;
         OwnAnswer& answer = own_answers[node];
-        // About another slot any claim's answer will do; about its own, it proves that this node has seen the claim.
-        if (answer.nonce == nonce || (node != by && answer.nonce != 0)) continue;
-        answer.nonce = nonce;
-        answer.asker = by;
-        log_answer(node, answer, false);
-        write_now = true;
+        if (answer.nonce == 0) {
+            answer.nonce = nonce;
+            answer.seen_read = reads_done;
+        } else if (answer.entry == locks::no_entry && reads_done > answer.seen_read && !in_doubt()) {
+            log_answer(node, answer, false);
+            write_now = true;
+        }
     }
     asked.clear();
+}
+
+bool NodeCore::Impl::in_doubt() const {
+    for (NodeIndex node = 0; node < synced.size(); ++node)
+        if (node != member.node() && member.peer(node).followed() && member.peer(node).damaged) return true;
+    return !told_facts.empty() ||
+           std::any_of(own_facts.begin(), own_facts.end(), [](const auto& fact) { return !fact.second.record.settled; });
 }
 
 void NodeCore::Impl::log_answer(NodeIndex node, OwnAnswer& answer, bool retracted) {
@@ -331,9 +335,6 @@ bool NodeCore::Impl::ready_to_live() const {
         // is no sign of life: wait for the answer to this claim, which also says that all lives before it are settled
         // there, or for its end.
         if (peer.alive() && !answered(node)) return false;
-        for (NodeIndex slot = 0; peer.alive() && slot < synced.size(); ++slot)
-            if (slot != node && slot != member.node() && member.unreadable_past(slot))
-                acknowledged = acknowledged && answers.contains({node, slot});
     }
     // Also of lives whose slots have new ones by now.
     for (const auto& [node, fact] : own_facts)

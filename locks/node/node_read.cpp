@@ -142,7 +142,7 @@ void NodeCore::Impl::learn_facts(NodeIndex node, disk::SlotState state, std::spa
     for (const disk::Record& record : scratch) {
         const auto* evict = std::get_if<disk::EvictEntry>(&record);
         if (evict == nullptr || evict->evict.retracted || evict->node >= synced.size()) continue;
-        if (evict->evict.incarnation.question()) asked.emplace(evict->node, node);
+        if (evict->evict.incarnation.question()) asked.insert(node);
         else {
             hear_fact(node, *evict);
             if (live() && state == disk::SlotState::claiming && member.peer(node).followed())

@@ -89,9 +89,7 @@ std::uint16_t NodeCore::Impl::encode_facts(std::vector<std::byte>& out) const {
         ++count;
     };
     if (member.own() == Own::claiming) {
-        for (NodeIndex node = 0; node < synced.size(); ++node)
-            if (node == member.node() || member.unreadable_past(node))
-                add(node, {.incarnation = {0, member.incarnation().nonce}});
+        add(member.node(), {.incarnation = {0, member.incarnation().nonce}});
     }
     for (const auto& [node, fact] : own_facts)
         if (!fact.life.none()) add(node, {.incarnation = fact.life, .last_sequence = fact.last_sequence});
