@@ -14,6 +14,7 @@
 #include <deque>
 #include <exception>
 #include <memory>
+#include <sstream>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <string>
@@ -202,9 +203,21 @@ private:
     pid_t child_ = -1;
 };
 
+// Processor time, of a process with its threads.
+double cpu_us(pid_t pid) {
+    std::string stat = test::read_file("/proc/" + std::to_string(pid) + "/stat");
+    std::istringstream fields(stat.substr(stat.rfind(')') + 2));
+    std::string skipped;
+    for (unsigned i = 0; i < 11; ++i) fields >> skipped;
+    double user = 0, system = 0;
+    fields >> user >> system;
+    return (user + system) * 1e6 / static_cast<double>(::sysconf(_SC_CLK_TCK));
+}
+
 struct Figures {
     Samples echo, floor, pair_cached, lock_fresh;
     double packets = 0, cached = 0, fresh = 0;
+    double client_us = 0, daemon_us = 0;       // processor time of a cached pair
 };
 
 template <class Work>
@@ -230,13 +243,16 @@ void measure_latency(Figures& f, const Options& options, const Echo& echo, RawFl
     }
 }
 
-void measure_rates(Figures& f, const Options& options, const Sink& sink, dlm_lshandle_t ls) {
+void measure_rates(Figures& f, const Options& options, const Sink& sink, pid_t daemon, dlm_lshandle_t ls) {
     Load cached{.ls = ls}, fresh{.ls = ls, .fresh_names = true};
     pairs_per_second(cached, options.in_flight, options.seconds / 4);
     constexpr unsigned turns = 4;
     for (unsigned turn = 0; turn < turns; ++turn) {
         f.packets += sink.packets_per_second(options.seconds / turns) / turns;
+        const double client_before = cpu_us(::getpid()), daemon_before = cpu_us(daemon);
         f.cached += pairs_per_second(cached, options.in_flight, options.seconds / turns) / turns;
+        f.client_us += (cpu_us(::getpid()) - client_before) / static_cast<double>(cached.pairs) / turns;
+        f.daemon_us += (cpu_us(daemon) - daemon_before) / static_cast<double>(cached.pairs) / turns;
         f.fresh += pairs_per_second(fresh, options.in_flight, options.seconds / turns) / turns;
     }
 }
@@ -250,7 +266,7 @@ void print(const Figures& f, const Options& options) {
             {"cached_pair_round_trips", ratio(f.pair_cached.us(50), round_trip)},
             {"fresh_lock_us", f.lock_fresh.us(50)}, {"fresh_lock_of_limit", ratio(f.lock_fresh.us(50), limit)},
             {"packets_per_s", f.packets}, {"cached_pairs_per_s", f.cached}, {"fresh_pairs_per_s", f.fresh},
-            {"in_flight", options.in_flight}};
+            {"client_cpu_us", f.client_us}, {"daemon_cpu_us", f.daemon_us}, {"in_flight", options.in_flight}};
         std::printf("%s\n", out.dump(2).c_str());
         return;
     }
@@ -263,6 +279,7 @@ void print(const Figures& f, const Options& options) {
     std::printf("socket, one way                        %12.0f packets/s\n", f.packets);
     std::printf("cached pairs, %4u in flight           %12.0f pairs/s = 4 packets each: %.2f of the socket's rate\n",
                 options.in_flight, f.cached, ratio(f.cached * 4, f.packets));
+    std::printf("    processor time of a pair: client %.1f us, daemon %.1f us\n", f.client_us, f.daemon_us);
     std::printf("new pairs, %4u in flight              %12.0f pairs/s\n", options.in_flight, f.fresh);
 }
 
@@ -301,7 +318,7 @@ int run(int argc, char** argv) {
     {
         const Handle handle("bench");
         measure_latency(figures, options, echo, floor, handle.get());
-        measure_rates(figures, options, sink, handle.get());
+        measure_rates(figures, options, sink, daemon.pid(), handle.get());
     }
     print(figures, options);
     daemon.kill(SIGTERM);
