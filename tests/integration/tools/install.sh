@@ -9,16 +9,23 @@ cmake --install "$build" --prefix "$prefix" >/dev/null
 
 expected="bin/sdlm
 include/sdlm/libdlm.h
+include/sdlm/o2dlm/o2dlm.h
+include/sdlm/o2dlm/o2dlm_err.h
 lib/sdlm/libdlm.so.3.0
 lib/sdlm/libdlm_lt.so.3.0
+lib/sdlm/libo2dlm.a
+lib/sdlm/libo2dlm.so.1.0
+lib/sdlm/libsdlm_o2dlm_preload.so
 lib/sdlm/pkgconfig/libdlm.pc
 lib/sdlm/pkgconfig/libdlm_lt.pc
+lib/sdlm/pkgconfig/o2dlm.pc
 lib/systemd/system/sdlmd@.service
 sbin/mkfs.sdlm
 sbin/mount.dlmfs
 sbin/sdlm_hb_ctl
 sbin/sdlmd
 share/man/man1/sdlm.1
+share/man/man3/libo2dlm.3
 share/man/man5/sdlm.5
 share/man/man7/sdlm.7
 share/man/man8/mkfs.sdlm.8
