@@ -46,7 +46,8 @@ Membership::Claimable Membership::claimable(NodeIndex node, Instant submitted) c
     if (!peer.known || peer.ended != EndedBy::none) return Claimable::yes;
     // An own claim that came too late is no exception: it may lie over a live node's image, which that node is about to
     // restore.
-    if (peer.header.host == config_.host && peer.header.boot != config_.boot) return Claimable::yes;
+    // Its own host's life of an earlier boot is over, but only if that is what the slot still shows.
+    if (!peer.damaged && peer.header.host == config_.host && peer.header.boot != config_.boot) return Claimable::yes;
     if (peer.changes > 0) return Claimable::no;
     (void)submitted;
     return Claimable::wait;
