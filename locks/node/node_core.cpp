@@ -223,8 +223,8 @@ std::vector<NodeIndex> NodeCore::members(const std::string& lockspace) const {
     const Impl& im = *impl_;
     std::vector<NodeIndex> out;
     if (im.live() && im.lockspaces.contains(lockspace)) out.push_back(im.member.node());
-    for (const auto& [node, name] : im.peer_members)
-        if (name == lockspace && im.member.peer(node).alive()) out.push_back(node);
+    for (const auto& [entry, stamp] : im.peer_members)
+        if (entry.second == lockspace && im.member.peer(entry.first).alive()) out.push_back(entry.first);
     std::sort(out.begin(), out.end());
     return out;
 }

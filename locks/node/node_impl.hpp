@@ -120,7 +120,7 @@ struct NodeCore::Impl final : locks::ReplicaSink {
         locks::EntryId entry = locks::no_entry;
     };
     std::map<std::string, Lockspace> lockspaces;
-    std::set<std::pair<NodeIndex, std::string>> peer_members;
+    std::map<std::pair<NodeIndex, std::string>, std::uint32_t> peer_members;   // stamp of the record
 
     // Facts about deaths: (who says so, about whom).
     // Each with the stamp of the pass over the stream that showed it: a later pass that does not show it any more

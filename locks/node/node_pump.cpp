@@ -133,7 +133,7 @@ void NodeCore::Impl::peer_ended(const PeerEvent& event) {
     fetches[event.node].next = fetches[event.node].end;
     const std::uint64_t death =
         locks.peer_ended(event.node, replica.end(), {how, oldest_unanswered(event.node), witnesses_of(event)});
-    std::erase_if(peer_members, [&](const auto& entry) { return entry.first == event.node; });
+    std::erase_if(peer_members, [&](const auto& entry) { return entry.first.first == event.node; });
     std::erase_if(facts, [&](const auto& fact) { return fact.first.first == event.node; });
     std::erase_if(answers, [&](const auto& answer) { return answer.first.first == event.node; });
     synced[event.node] = {};

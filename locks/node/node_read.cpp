@@ -284,7 +284,7 @@ void NodeCore::Impl::apply(NodeIndex node, std::uint32_t stamp, const disk::Reco
             fence_by = node;
     } else if (const auto* entry = std::get_if<disk::MemberEntry>(&record)) {
         if (entry->member.left) peer_members.erase({node, entry->lockspace});
-        else peer_members.insert({node, entry->lockspace});
+        else peer_members[{node, entry->lockspace}] = stamp;
     }
 }
 
@@ -293,6 +293,7 @@ void NodeCore::Impl::valid_from(NodeIndex node, std::uint32_t stamp) {
     const auto old = [&](const auto& entry) { return entry.first.first == node && entry.second.stamp < stamp; };
     std::erase_if(facts, old);
     std::erase_if(answers, old);
+    std::erase_if(peer_members, [&](const auto& entry) { return entry.first.first == node && entry.second < stamp; });
 }
 
 }  // namespace sdlm::node

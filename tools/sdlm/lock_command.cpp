@@ -86,7 +86,7 @@ bool LockRun::open_lockspace() {
         case EPERM: message += "this node does not have it, and only root can make it"; break;
         case EACCES: message += "its permissions do not let you in; see dlm/ls.NAME in " + run_dir_; break;
         case EEXIST: message += "a dlmfs domain of this node has that name; choose another one"; break;
-        case EUNATCH: message += "the node daemon of " + run_dir_ + " is not live; see sdlm status"; break;
+        case EUNATCH: message = "no node daemon runs in " + run_dir_ + ", or it is not live; see sdlm status"; break;
         default: message += std::strerror(error);
     }
     failed(program, message);
