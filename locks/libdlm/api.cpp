@@ -203,8 +203,8 @@ int dlm_lock(uint32_t mode, struct dlm_lksb* lksb, uint32_t flags, const void* n
         [&](Use& use) { return lock(use, {mode, lksb, flags, name, namelen, astaddr, astarg, bastaddr, 0, 0}); });
 }
 
-int dlm_lock_wait(uint32_t mode, struct dlm_lksb* lksb, uint32_t flags, const void* name, unsigned int namelen, uint32_t,
-                  void* bastarg, void (*bastaddr)(void*), void* range) {
+int dlm_lock_wait(uint32_t mode, struct dlm_lksb* lksb, uint32_t flags, const void* name, unsigned int namelen,
+                  uint32_t, void* bastarg, void (*bastaddr)(void*), void* range) {
     if (range != nullptr) return result(ENOSYS);
     return on_default([&](Use& use) {
         return lock_wait(use, {mode, lksb, flags, name, namelen, nullptr, bastarg, bastaddr, 0, 0});

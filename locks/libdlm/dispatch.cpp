@@ -27,7 +27,8 @@ void fill_in(const wire::Callback& callback, struct dlm_lksb& lksb) {
     lksb.sb_status = callback.status;
     lksb.sb_lkid = callback.id;
     lksb.sb_flags = static_cast<char>(callback.sb_flags);
-    if (callback.has_lvb && lksb.sb_lvbptr != nullptr) std::memcpy(lksb.sb_lvbptr, callback.lvb.data(), wire::lvb_bytes);
+    if (callback.has_lvb && lksb.sb_lvbptr != nullptr)
+        std::memcpy(lksb.sb_lvbptr, callback.lvb.data(), wire::lvb_bytes);
 }
 
 void poll_for(int first, int second) {

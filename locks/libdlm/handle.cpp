@@ -104,7 +104,8 @@ int Handle::open(std::string_view name, Handle*& out) {
     wire::encode(wire::Message(wire::Hello{}), packet);
     if (const int error = send_packet(requests.get(), packet)) return error == ENOTCONN ? ENOENT : error;
     wire::Welcome welcome;
-    if (const int error = receive_welcome(requests.get(), welcome, callbacks)) return error == ENOTCONN ? ENOENT : error;
+    if (const int error = receive_welcome(requests.get(), welcome, callbacks))
+        return error == ENOTCONN ? ENOENT : error;
     void* page = ::mmap(nullptr, shared_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (page == MAP_FAILED) return ENOMEM;
     auto* shared = new (page) Shared;
@@ -123,7 +124,13 @@ int Handle::open(std::string_view name, Handle*& out) {
 
 Handle::Handle(std::string_view name, const std::string& run_dir, Descriptor requests, Descriptor callbacks,
                std::uint64_t owner, Shared* shared)
-    : process_(number_process()), name_(name), run_dir_(run_dir), requests_(std::move(requests)), callbacks_(std::move(callbacks)), owner_(owner), shared_(shared) {}
+    : process_(number_process()),
+      name_(name),
+      run_dir_(run_dir),
+      requests_(std::move(requests)),
+      callbacks_(std::move(callbacks)),
+      owner_(owner),
+      shared_(shared) {}
 
 Handle::~Handle() {
     for (const int kick : spare_kicks_) ::close(kick);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// The open handles of this process. A handle is used through a Use, so that a close in one thread waits for the calls of
-// the others, and a close from inside a callback does not wait for itself.
+// The open handles of this process. A handle is used through a Use, so that a close in one thread waits for the calls
+// of the others, and a close from inside a callback does not wait for itself.
 #pragma once
 #include <string_view>
 

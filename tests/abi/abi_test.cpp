@@ -31,7 +31,8 @@ const std::set<std::string> names_of_lt{
 
 std::set<std::string> names_of_threaded() {
     std::set<std::string> names = names_of_lt;
-    names.insert({"dlm_ls_pthread_init", "dlm_pthread_cleanup", "dlm_pthread_init", "lock_resource", "unlock_resource"});
+    names.insert(
+        {"dlm_ls_pthread_init", "dlm_pthread_cleanup", "dlm_pthread_init", "lock_resource", "unlock_resource"});
     return names;
 }
 

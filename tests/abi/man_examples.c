@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The ways of use that the manual pages libdlm(3), dlm_lock(3) and dlm_create_lockspace(3) describe: a lockspace with a
-   thread, poll and dispatch, the waiting calls on the default lockspace. Plain C; exits 0 when all went as described. */
+   thread, poll and dispatch, the waiting calls on the default lockspace. Exits 0 when all went as described. */
 #define _REENTRANT
 #include <errno.h>
 #include <poll.h>

@@ -274,8 +274,9 @@ void print(const Figures& f, const Options& options) {
     std::printf("device: 1 block written, slots read    p50 %9.1f us   p99 %9.1f us\n", f.floor.us(50), f.floor.us(99));
     std::printf("cached lock_wait + unlock_wait         p50 %9.1f us   p99 %9.1f us   = %.2f round trips (goal 4)\n",
                 f.pair_cached.us(50), f.pair_cached.us(99), ratio(f.pair_cached.us(50), round_trip));
-    std::printf("new lock_wait                          p50 %9.1f us   p99 %9.1f us   = %.2f of 2 floors + 1 round trip\n",
-                f.lock_fresh.us(50), f.lock_fresh.us(99), ratio(f.lock_fresh.us(50), limit));
+    std::printf(
+        "new lock_wait                          p50 %9.1f us   p99 %9.1f us   = %.2f of 2 floors + 1 round trip\n",
+        f.lock_fresh.us(50), f.lock_fresh.us(99), ratio(f.lock_fresh.us(50), limit));
     std::printf("socket, one way                        %12.0f packets/s\n", f.packets);
     std::printf("cached pairs, %4u in flight           %12.0f pairs/s = 4 packets each: %.2f of the socket's rate\n",
                 options.in_flight, f.cached, ratio(f.cached * 4, f.packets));
@@ -288,7 +289,8 @@ int run(int argc, char** argv) {
     CLI::App app("Measures libdlm over a node daemon that it starts on a loop device of its own.", "libdlm_load");
     app.set_version_flag("--version", "libdlm_load " SDLM_VERSION);
     app.add_option("--directory", options.directory, "where to make the image (default /dev/shm)")->type_name("DIR");
-    app.add_option("--samples", options.samples, "locks for the latencies (default 2000)")->check(CLI::Range(10, 1000000));
+    app.add_option("--samples", options.samples, "locks for the latencies (default 2000)")
+        ->check(CLI::Range(10, 1000000));
     app.add_option("--seconds", options.seconds, "time for each rate (default 2)")->check(CLI::Range(0.1, 60.0));
     app.add_option("--in-flight", options.in_flight, "for the rates (default 200)")->check(CLI::Range(1, 100000));
     app.add_flag("--json", options.as_json, "print one JSON object");

@@ -168,7 +168,8 @@ void ClientLockspace::greet(int fd) {
         return;
     }
     if (const int error = welcome(std::move(arrival)))
-        log(LogLevel::warning, "lockspace " + escaped(locks_.name()) + ": a client was not let in: " + std::strerror(error));
+        log(LogLevel::warning,
+            "lockspace " + escaped(locks_.name()) + ": a client was not let in: " + std::strerror(error));
 }
 
 int ClientLockspace::welcome(Arrival arrival) {

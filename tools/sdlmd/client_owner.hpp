@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// One open lockspace handle of a program, as the daemon sees it: a request socket that is read, a callback socket that is
-// written, and the callbacks that do not fit into it yet. Translates; decides nothing. see locks/wire/CLIENT.md
+// One open lockspace handle of a program, as the daemon sees it: a request socket that is read, a callback socket that
+// is written, and the callbacks that do not fit into it yet. Translates; decides nothing. see locks/wire/CLIENT.md
 #pragma once
 #include <sys/socket.h>
 #include <sys/types.h>
@@ -46,7 +46,8 @@ class ClientOwner {
 public:
     enum class Flow : std::uint8_t { open, blocked, gone };
 
-    ClientOwner(dlm::Lockspace& lockspace, UniqueFd requests, UniqueFd callbacks, const ucred& peer, std::uint64_t token);
+    ClientOwner(dlm::Lockspace& lockspace, UniqueFd requests, UniqueFd callbacks, const ucred& peer,
+                std::uint64_t token);
     ~ClientOwner();                              // its locks go
     ClientOwner(const ClientOwner&) = delete;
     ClientOwner& operator=(const ClientOwner&) = delete;

@@ -308,8 +308,9 @@ TEST_F(CallRows, Timeouts) {
     Held holder, waiter;
     ASSERT_EQ(status_of(ls_, holder, LKM_EXMODE, 0), 0);
     std::uint64_t centiseconds = 1, xid = 77;
-    ASSERT_EQ(threaded().lockx(ls_, LKM_EXMODE, &waiter.lksb, LKF_TIMEOUT, "resource", 8, 0, Held::ast, &waiter, nullptr,
-                               &xid, &centiseconds), 0);
+    ASSERT_EQ(threaded().lockx(ls_, LKM_EXMODE, &waiter.lksb, LKF_TIMEOUT, "resource", 8, 0, Held::ast, &waiter,
+                               nullptr, &xid, &centiseconds),
+              0);
     ASSERT_TRUE(completed(ls_, waiter));
     EXPECT_EQ(waiter.lksb.sb_status, ETIMEDOUT);
     EXPECT_EQ(unlock(ls_, waiter), ENOENT);

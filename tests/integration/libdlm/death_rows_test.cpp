@@ -160,7 +160,8 @@ TEST_F(DeathRows, OrphansArePurged) {
     EXPECT_EQ(count("locks"), 0U);
 }
 
-// A lock that was asked for counts, whatever becomes of the program right after: also when the daemon sees the end first.
+// A lock that was asked for counts, whatever becomes of the program right after: also when the daemon sees the end
+// first.
 TEST_F(DeathRows, PersistentLocksOutliveAProgramThatDidNotWait) {
     constexpr unsigned many = 200;
     Held before;
@@ -199,7 +200,8 @@ TEST_F(DeathRows, RandomKillsLeaveNothingBehind) {
                 const auto flags = own_random.one_in(4) ? LKF_NOQUEUE : own_random.one_in(4) ? LKF_VALBLK : 0;
                 if (one.lksb.sb_status == EINPROG) (void)unlock(own, one, LKF_CANCEL);
                 else if (one.lksb.sb_lkid != 0 && own_random.one_in(2)) (void)unlock(own, one);
-                else if (one.lksb.sb_lkid != 0 && own_random.one_in(2)) (void)convert(own, one, static_cast<int>(own_random.below(6)));
+                else if (one.lksb.sb_lkid != 0 && own_random.one_in(2))
+                    (void)convert(own, one, static_cast<int>(own_random.below(6)));
                 else (void)lock(own, one, static_cast<int>(own_random.below(6)), static_cast<unsigned>(flags), name);
                 if (own_random.one_in(4)) threaded().dispatch(threaded().get_fd(own));
             }

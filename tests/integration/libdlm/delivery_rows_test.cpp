@@ -111,7 +111,8 @@ TEST_F(DeliveryRows, ManyThreadsWaitWithAndWithoutTheDeliveringThread) {
             threads.emplace_back([&] {
                 for (unsigned i = 0; i < rounds; ++i) {
                     struct dlm_lksb lksb {};
-                    if (threaded().lock_wait(ls_, LKM_EXMODE, &lksb, 0, "shared", 6, 0, nullptr, nullptr, nullptr) != 0) return;
+                    if (threaded().lock_wait(ls_, LKM_EXMODE, &lksb, 0, "shared", 6, 0, nullptr, nullptr, nullptr) != 0)
+                        return;
                     if (lksb.sb_status != 0) return;
                     counter = counter + 1;             // under the lock alone
                     if (threaded().unlock_wait(ls_, lksb.sb_lkid, 0, &lksb) != 0 || lksb.sb_status != EUNLOCK) return;

@@ -100,7 +100,8 @@ TEST_F(LockspaceRows, Names) {
     EXPECT_EQ(errno, EINVAL);
     EXPECT_EQ(threaded().create(std::string(65, 'x').c_str(), 0600), nullptr);
     EXPECT_EQ(errno, EINVAL);
-    for (const std::string& good : {std::string(64, 'x'), std::string("."), std::string(".."), std::string("a b\xff")}) {
+    for (const std::string& good :
+         {std::string(64, 'x'), std::string("."), std::string(".."), std::string("a b\xff")}) {
         dlm_lshandle_t ls = threaded().create(good.c_str(), 0600);
         ASSERT_NE(ls, nullptr) << good << " errno " << errno;
         Held held;

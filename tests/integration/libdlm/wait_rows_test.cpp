@@ -26,7 +26,8 @@ protected:
         Nodes::TearDown();
     }
     static int lock_wait(const Api& api, dlm_lshandle_t ls, struct dlm_lksb& lksb, int mode, unsigned flags) {
-        return api.lock_wait(ls, static_cast<unsigned>(mode), &lksb, flags, "resource", 8, 0, nullptr, nullptr, nullptr);
+        return api.lock_wait(ls, static_cast<unsigned>(mode), &lksb, flags, "resource", 8, 0, nullptr, nullptr,
+                             nullptr);
     }
     dlm_lshandle_t ls_ = nullptr;
 };

@@ -76,9 +76,11 @@ TEST(Message, ShortFormsEncodeTheSame) {
 TEST(Message, BytesAreFixed) {
     Packet packet;
     encode(Message(Reply{0x01020304, -2, 0x0a0b0c0d, true}), packet);
-    const std::vector<unsigned> expected{21, 0, 0, 0, 12, 0, 0, 0, 4, 3, 2, 1, 0xfe, 0xff, 0xff, 0xff, 0x0d, 0x0c, 0x0b, 0x0a, 1};
+    const std::vector<unsigned> expected{21, 0,    0,    0,    12,   0,    0,    0,    4,    3, 2,
+                                         1,  0xfe, 0xff, 0xff, 0xff, 0x0d, 0x0c, 0x0b, 0x0a, 1};
     ASSERT_EQ(packet.size, expected.size());
-    for (std::size_t i = 0; i < expected.size(); ++i) EXPECT_EQ(std::to_integer<unsigned>(packet.bytes[i]), expected[i]) << i;
+    for (std::size_t i = 0; i < expected.size(); ++i)
+        EXPECT_EQ(std::to_integer<unsigned>(packet.bytes[i]), expected[i]) << i;
 }
 
 TEST(Message, EveryTruncationIsRefused) {
