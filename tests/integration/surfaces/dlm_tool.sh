@@ -55,6 +55,8 @@ mkfifo "$work/pipe"
 holder=$!
 children+=("$holder")
 until_true 30 test -s "$work/pipe.held" || fail "the lock is not taken"
+unasked() { grep -q "^[0-9a-f]* 0 0 $holder 0 0 1 2 5 -1 [0-9]* 0 7 \"my lock\"\$" "$work/0/debug/alpha_locks"; }
+until_true 10 unasked || fail "the file does not follow: $(<"$work/0/debug/alpha_locks")"
 for node in 0 1; do
     "$SDLM" --run-dir "$work/$node" lock alpha "my lock" -- true &
     children+=("$!")
