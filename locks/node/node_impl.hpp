@@ -20,9 +20,8 @@ struct NodeCore::Impl final : locks::ReplicaSink {
 
     struct OwnFact {
         locks::EntryId entry = locks::no_entry;
-        disk::EvictRecord record;          // as published
-        Incarnation life;                  // that ended
-        std::uint64_t last_sequence = 0;   // ... with this
+        disk::EvictRecord record;          // as published: the life that ended
+        std::uint64_t last_sequence = 0;   // ... with this; `record` has what it was judged by
         bool announced = false;            // durable, and membership knows
         std::uint64_t number = 0;          // of the death, in this process
         std::uint64_t death = 0;           // number that the locks know it by, until all live nodes have settled it
@@ -51,11 +50,10 @@ struct NodeCore::Impl final : locks::ReplicaSink {
     void peer_appeared(const heartbeat::PeerEvent& event);
     void peer_ended(const heartbeat::PeerEvent& event);
     void publish_evict(NodeIndex node, const Incarnation& incarnation, std::uint64_t sequence);
-    void log_fact(NodeIndex node, OwnFact& fact);
+    void log_evict(locks::EntryId& entry, NodeIndex node, const disk::EvictRecord& record);
     void answer_fact(NodeIndex node, const disk::EvictRecord& evicted);
     void answer_questions();
     bool in_doubt() const;
-    void log_answer(NodeIndex node, OwnAnswer& answer, bool retracted);
     void settle_facts();
     void own_transitions();
     void stop_clients();

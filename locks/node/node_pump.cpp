@@ -116,11 +116,18 @@ void NodeCore::Impl::peer_appeared(const PeerEvent& event) {
 
 // The slot has a new life, and all have published what the old one's death meant: nobody needs to know of it any more.
 void NodeCore::Impl::retract_fact(NodeIndex node, OwnFact& fact) {
+    fact.record.retracted = true;
+    if (fact.entry != locks::no_entry) log_evict(fact.entry, node, fact.record);
+}
+
+// Publishes the record, or its end when it says that it is retracted.
+void NodeCore::Impl::log_evict(locks::EntryId& entry, NodeIndex node, const disk::EvictRecord& record) {
     std::array<std::byte, disk::record_bytes_max> buffer;
-    disk::EvictRecord record = fact.record;
-    record.retracted = true;
-    const std::size_t bytes = disk::encode(disk::Record(disk::EvictEntry{node, record}), buffer, 0);
-    if (fact.entry != locks::no_entry) log.remove(fact.entry, std::span(buffer).first(bytes));
+    const std::size_t size = disk::encode(disk::Record(disk::EvictEntry{node, record}), buffer, 0);
+    const auto bytes = std::span(buffer).first(size);
+    if (record.retracted) return log.remove(entry, bytes);
+    if (entry == locks::no_entry) entry = log.add();
+    log.update(entry, bytes);
 }
 
 void NodeCore::Impl::peer_ended(const PeerEvent& event) {
@@ -141,7 +148,7 @@ void NodeCore::Impl::peer_ended(const PeerEvent& event) {
         events.push_back(PeerLeft{event.node});
     } else {
         const auto own = own_facts.find(event.node);
-        const bool mine = own != own_facts.end() && own->second.life == event.incarnation;
+        const bool mine = own != own_facts.end() && own->second.record.incarnation == event.incarnation;
         // Everybody repeats the fact: others wait until all live nodes know of a death and have published what it meant
         // for values.
         OwnFact& fact = own_facts[event.node];
@@ -150,7 +157,6 @@ void NodeCore::Impl::peer_ended(const PeerEvent& event) {
             fact.record = {.incarnation = event.incarnation, .last_sequence = event.sequence};
             fact.announced = true;
         }
-        fact.life = event.incarnation;
         fact.last_sequence = event.sequence;
         fact.death = fact.number = death;
         fact.since = now;
@@ -181,7 +187,7 @@ std::uint64_t NodeCore::Impl::oldest_unanswered(NodeIndex node) const {
     for (const auto& [dead, own] : own_facts) {
         if (dead == node || own.number == 0) continue;
         const auto fact = facts.find({node, dead});
-        const bool settled = fact != facts.end() && settles(fact->second, own.life);
+        const bool settled = fact != facts.end() && settles(fact->second, own.record.incarnation);
         if (!settled && (oldest == 0 || own.number < oldest)) oldest = own.number;
     }
     return oldest;
@@ -190,19 +196,11 @@ std::uint64_t NodeCore::Impl::oldest_unanswered(NodeIndex node) const {
 void NodeCore::Impl::publish_evict(NodeIndex node, const Incarnation& incarnation, std::uint64_t sequence) {
     OwnFact& fact = own_facts[node];
     fact.record = {.incarnation = incarnation, .last_sequence = sequence};
-    fact.life = incarnation;
     fact.last_sequence = sequence;
     fact.settle_due = false;               // an answer about an earlier life may be under way
     fact.announced = false;
-    log_fact(node, fact);
+    log_evict(fact.entry, node, fact.record);
     write_now = true;
-}
-
-void NodeCore::Impl::log_fact(NodeIndex node, OwnFact& fact) {
-    if (fact.entry == locks::no_entry) fact.entry = log.add();
-    std::array<std::byte, disk::record_bytes_max> buffer;
-    const std::size_t bytes = disk::encode(disk::Record(disk::EvictEntry{node, fact.record}), buffer, 0);
-    log.update(fact.entry, std::span(buffer).first(bytes));
 }
 
 // Somebody evicted a life that this node does not follow, or not any more: nothing changes here, and that is the answer
@@ -214,12 +212,12 @@ void NodeCore::Impl::answer_fact(NodeIndex node, const disk::EvictRecord& evicte
     const auto own = own_facts.find(node);
     if (own != own_facts.end()) {
         const OwnFact& known = own->second;
-        const bool later = known.life == evicted.incarnation || known.life.generation > evicted.incarnation.generation;
+        const bool later = known.record.incarnation == evicted.incarnation ||
+                           known.record.incarnation.generation > evicted.incarnation.generation;
         if (later || known.death != 0 || !known.record.settled) return;
     }
     OwnFact& fact = own_facts[node];
     fact.record = {.incarnation = evicted.incarnation, .last_sequence = evicted.last_sequence};
-    fact.life = evicted.incarnation;
     fact.last_sequence = evicted.last_sequence;
     fact.announced = true;
     fact.since = now;
@@ -243,7 +241,7 @@ void NodeCore::Impl::answer_questions() {
             ++it;
             continue;
         }
-        if (answer.entry != locks::no_entry) log_answer(node, answer, true);
+        if (answer.entry != locks::no_entry) log_evict(answer.entry, node, {.incarnation = {0, answer.nonce}, .retracted = true, .settled = true});
         it = own_answers.erase(it);
     }
     for (const NodeIndex node : asked) {
@@ -254,7 +252,7 @@ void NodeCore::Impl::answer_questions() {
             answer.nonce = nonce;
             answer.seen_read = reads_done;
         } else if (answer.entry == locks::no_entry && reads_done > answer.seen_read && !in_doubt()) {
-            log_answer(node, answer, false);
+            log_evict(answer.entry, node, {.incarnation = {0, answer.nonce}, .settled = true});
             write_now = true;
         }
     }
@@ -268,22 +266,13 @@ bool NodeCore::Impl::in_doubt() const {
            std::any_of(own_facts.begin(), own_facts.end(), [](const auto& fact) { return !fact.second.record.settled; });
 }
 
-void NodeCore::Impl::log_answer(NodeIndex node, OwnAnswer& answer, bool retracted) {
-    std::array<std::byte, disk::record_bytes_max> buffer;
-    const disk::EvictRecord record{.incarnation = {0, answer.nonce}, .retracted = retracted, .settled = true};
-    const std::size_t bytes = disk::encode(disk::Record(disk::EvictEntry{node, record}), buffer, 0);
-    if (retracted) return log.remove(answer.entry, std::span(buffer).first(bytes));
-    if (answer.entry == locks::no_entry) answer.entry = log.add();
-    log.update(answer.entry, std::span(buffer).first(bytes));
-}
-
 // Called when every changed lock record has been handed to the log, which keeps their order over batches.
 void NodeCore::Impl::settle_facts() {
     for (auto& [node, fact] : own_facts) {
         if (!fact.settle_due) continue;
         fact.settle_due = false;
         fact.record.settled = true;
-        log_fact(node, fact);
+        log_evict(fact.entry, node, fact.record);
     }
 }
 
@@ -301,7 +290,7 @@ void NodeCore::Impl::check_settled() {
     for (auto it = own_facts.begin(); it != own_facts.end();) {
         auto& [node, fact] = *it;
         if (fact.death != 0 &&
-            (settled_by_all(node, fact.life, fact.since) || now - fact.since > timing.dead() * answer_patience)) {
+            (settled_by_all(node, fact.record.incarnation, fact.since) || now - fact.since > timing.dead() * answer_patience)) {
             locks.death_settled(fact.death);
             fact.death = 0;
         }
@@ -338,7 +327,7 @@ bool NodeCore::Impl::ready_to_live() const {
     }
     // Also of lives whose slots have new ones by now.
     for (const auto& [node, fact] : own_facts)
-        if (!fact.claim_only) acknowledged = acknowledged && settled_by_all(node, fact.life, never);
+        if (!fact.claim_only) acknowledged = acknowledged && settled_by_all(node, fact.record.incarnation, never);
     for (const auto& [said, fact] : facts)
         if (member.peer(said.first).alive())
             acknowledged = acknowledged && settled_by_all(said.second, fact.incarnation, never);

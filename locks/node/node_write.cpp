@@ -78,7 +78,7 @@ void NodeCore::Impl::submit_batch(Output& out) {
 
 // A claim and a slot that was left still say which deaths their node knew of: whoever joins meanwhile could otherwise
 // count the records of a node that the leaver has already evicted, and that its last decisions left out. A claim also
-// asks everybody who is alive about its own slot and about those that it could not read (a fact about no life).
+// asks everybody who is alive (a fact about no life, with its nonce).
 std::uint16_t NodeCore::Impl::encode_facts(std::vector<std::byte>& out) const {
     std::array<std::byte, disk::record_bytes_max> buffer;
     std::uint16_t count = 0;
@@ -88,11 +88,9 @@ std::uint16_t NodeCore::Impl::encode_facts(std::vector<std::byte>& out) const {
         out.insert(out.end(), buffer.begin(), buffer.begin() + static_cast<std::ptrdiff_t>(bytes));
         ++count;
     };
-    if (member.own() == Own::claiming) {
-        add(member.node(), {.incarnation = {0, member.incarnation().nonce}});
-    }
+    if (member.own() == Own::claiming) add(member.node(), {.incarnation = {0, member.incarnation().nonce}});
     for (const auto& [node, fact] : own_facts)
-        if (!fact.life.none()) add(node, {.incarnation = fact.life, .last_sequence = fact.last_sequence});
+        add(node, {.incarnation = fact.record.incarnation, .last_sequence = fact.last_sequence});
     return count;
 }
 
