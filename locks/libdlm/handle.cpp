@@ -150,13 +150,19 @@ int Handle::lost() {
 }
 
 template <class M>
-int Handle::exchange_locked(M& request, wire::Message& answer) {
-    request.sequence = ++shared_->sequence;
-    if (request.sequence == 0) request.sequence = ++shared_->sequence;
+int Handle::send(const M& request) {
     wire::Packet packet;
     if constexpr (std::is_same_v<M, wire::Lock> || std::is_same_v<M, wire::Unlock>) wire::encode(request, packet);
     else wire::encode(wire::Message(request), packet);
-    if (const int error = send_packet(requests_.get(), packet)) return error == ENOTCONN ? lost() : error;
+    const int error = send_packet(requests_.get(), packet);
+    return error == ENOTCONN ? lost() : error;
+}
+
+template <class M>
+int Handle::exchange_locked(M& request, wire::Message& answer) {
+    request.sequence = ++shared_->sequence;
+    if (request.sequence == 0) request.sequence = ++shared_->sequence;
+    if (const int error = send(request)) return error;
     for (;;) {
         const int error = receive(requests_.get(), answer);
         if (error == ENOTCONN) return lost();
@@ -224,10 +230,7 @@ int Handle::lock(wire::Lock& request, std::uint32_t& id) {
     }
     if (silent) {
         id = request.id;
-        wire::Packet packet;
-        wire::encode(request, packet);
-        const int error = send_packet(requests_.get(), packet);
-        return error == ENOTCONN ? lost() : error;
+        return send(request);
     }
     wire::Message answer;
     const int error = exchange(request, answer);
@@ -260,12 +263,7 @@ int Handle::unlock(wire::Unlock& request, bool& completes) {
         }
     }
     completes = true;
-    if (silent) {
-        wire::Packet packet;
-        wire::encode(request, packet);
-        const int error = send_packet(requests_.get(), packet);
-        return error == ENOTCONN ? lost() : error;
-    }
+    if (silent) return send(request);
     wire::Message answer;
     const int error = exchange(request, answer);
     const auto* reply = std::get_if<wire::Reply>(&answer);

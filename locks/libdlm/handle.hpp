@@ -107,6 +107,8 @@ private:
     bool thread_runs() const;
     std::uint32_t take_reserved_id();
     template <class M>
+    int send(const M& request);
+    template <class M>
     int exchange(M& request, wire::Message& answer);
     template <class M>
     int exchange_locked(M& request, wire::Message& answer);

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "disk/base/assert.hpp"
+#include "tools/common/accept.hpp"
 #include "tools/common/escape.hpp"
 #include "tools/common/unique_fd.hpp"
 #include "tools/common/unix_address.hpp"
@@ -90,14 +91,7 @@ struct ControlServer::Impl {
 void ControlServer::Impl::accept_some() {
     constexpr int per_round = 8;
     for (int i = 0; i < per_round; ++i) {
-        UniqueFd fd(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-        if (!fd && (errno == EMFILE || errno == ENFILE)) {
-            spare.reset();
-            UniqueFd refused(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
-            refused.reset();
-            spare = UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
-            return;
-        }
+        UniqueFd fd = accept_connection(listener.get(), spare);
         if (!fd) return;
         if (clients.size() == control_clients_max) drop_most_silent();
         const int number = fd.get();
@@ -323,7 +317,7 @@ Result<std::unique_ptr<ControlServer>> ControlServer::open(disk::Reactor& reacto
     auto impl = std::make_unique<Impl>(reactor, target);
     impl->path = path;
     impl->listener = UniqueFd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    impl->spare = UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    impl->spare = spare_descriptor();
     if (!impl->listener) return failed("cannot make the control socket", errno);
     // The mode must be right from the first moment, so the mask, not a chmod afterwards.
     const mode_t mask = ::umask(0177);

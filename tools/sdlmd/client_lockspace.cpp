@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "disk/base/assert.hpp"
+#include "tools/common/accept.hpp"
 #include "tools/common/escape.hpp"
 #include "tools/common/unix_address.hpp"
 #include "tools/sdlmd/log.hpp"
@@ -93,7 +94,7 @@ int ClientLockspace::listen(std::uint32_t mode) {
     if (!address) return address.error().os_errno != 0 ? address.error().os_errno : ENAMETOOLONG;
     UniqueFd fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!fd) return errno;
-    spare_ = UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    spare_ = spare_descriptor();
     // Nobody gets in before the mode is right.
     const mode_t mask = ::umask(0777);
     const int bound = ::bind(fd.get(), generic(*address), address->bytes);
@@ -119,14 +120,7 @@ bool ClientLockspace::may_come(const ucred& peer) const {
 void ClientLockspace::accept_some() {
     for (unsigned i = 0; i < accepts_per_round; ++i) {
         Arrival arrival;
-        arrival.fd = UniqueFd(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-        if (!arrival.fd && (errno == EMFILE || errno == ENFILE)) {
-            spare_.reset();
-            UniqueFd refused(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-            refused.reset();
-            spare_ = UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
-            return;
-        }
+        arrival.fd = accept_connection(listener_.get(), spare_);
         if (!arrival.fd) return;
         const int fd = arrival.fd.get();
         socklen_t bytes = sizeof arrival.peer;

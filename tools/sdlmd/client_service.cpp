@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "disk/base/assert.hpp"
+#include "tools/common/accept.hpp"
 #include "tools/common/escape.hpp"
 #include "tools/common/unix_address.hpp"
 #include "tools/sdlmd/log.hpp"
@@ -82,7 +83,7 @@ Result<void> ClientService::listen(std::string& message) {
     auto address = unix_address(path);
     if (!address) return failed(path, address.error().os_errno);
     UniqueFd fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    spare_ = UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    spare_ = spare_descriptor();
     if (!fd || ::bind(fd.get(), generic(*address), address->bytes) != 0) return failed(path, errno);
     // Anybody may ask; what needs privileges is checked by the credentials of the connection.
     ::chmod(path.c_str(), 0666);
@@ -143,14 +144,7 @@ ClientCounts ClientService::counts() const {
 void ClientService::accept_some() {
     for (unsigned i = 0; i < accepts_per_round; ++i) {
         Connection connection;
-        connection.fd = UniqueFd(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-        if (!connection.fd && (errno == EMFILE || errno == ENFILE)) {
-            spare_.reset();
-            UniqueFd refused(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-            refused.reset();
-            spare_ = UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
-            return;
-        }
+        connection.fd = accept_connection(listener_.get(), spare_);
         if (!connection.fd) return;
         const int fd = connection.fd.get();
         socklen_t bytes = sizeof connection.peer;

@@ -65,28 +65,4 @@ std::string Cluster::tool(const std::vector<std::string>& arguments, int expecte
     return child.out();
 }
 
-Program::Program(const std::function<int()>& body) : pid_(fork()) {
-    if (pid_ < 0) throw std::runtime_error("fork");
-    if (pid_ != 0) return;
-    close_range(3, ~0U, 0);                // an inherited descriptor of a lock is a hold on it
-    alarm(100);
-    _exit(body());
-}
-
-Program::~Program() {
-    if (pid_ <= 0) return;
-    ::kill(pid_, SIGKILL);
-    wait();
-}
-
-int Program::wait() {
-    int status = 0;
-    while (waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
-    }
-    pid_ = -1;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-}
-
-void Program::kill(int signal) const { ::kill(pid_, signal); }
-
 }  // namespace sdlm

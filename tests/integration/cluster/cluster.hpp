@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tests/support/child_process.hpp"
+#include "tests/support/forked_program.hpp"
 #include "tests/support/loop_device.hpp"
 #include "tests/support/temp_dir.hpp"
 
@@ -46,17 +47,10 @@ private:
 };
 
 // A forked program; `body` returns its exit code. Killed by its id when it still runs at the end.
-class Program {
+class Program : public test::ForkedProgram {
 public:
-    explicit Program(const std::function<int()>& body);
-    ~Program();
-    Program(const Program&) = delete;
-    Program& operator=(const Program&) = delete;
-    int wait();                            // exit code, or -signal
-    void kill(int signal) const;
-
-private:
-    pid_t pid_;
+    explicit Program(const std::function<int()>& body)
+        : ForkedProgram(body, {.seconds_max = 100, .descriptors = test::Descriptors::closed}) {}
 };
 
 }  // namespace sdlm

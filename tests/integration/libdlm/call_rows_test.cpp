@@ -12,20 +12,7 @@
 namespace sdlm {
 namespace {
 
-class CallRows : public Nodes {
-protected:
-    void SetUp() override {
-        Nodes::SetUp();
-        if (!IsSkipped()) ls_ = create();
-    }
-    void TearDown() override {
-        if (ls_ != nullptr) {
-            EXPECT_EQ(threaded().release("rows", ls_, 1), 0);
-        }
-        Nodes::TearDown();
-    }
-    dlm_lshandle_t ls_ = nullptr;
-};
+class CallRows : public NodesWithLockspace {};
 
 TEST_F(CallRows, InProgressUntilDispatched) {
     Held held;

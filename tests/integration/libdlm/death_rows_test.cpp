@@ -20,18 +20,8 @@
 namespace sdlm {
 namespace {
 
-class DeathRows : public Nodes {
+class DeathRows : public NodesWithLockspace {
 protected:
-    void SetUp() override {
-        Nodes::SetUp();
-        if (!IsSkipped()) ls_ = create();
-    }
-    void TearDown() override {
-        if (ls_ != nullptr) {
-            EXPECT_EQ(threaded().release("rows", ls_, 1), 0);
-        }
-        Nodes::TearDown();
-    }
     // A process that takes a lock and is killed.
     void killed_holder(int mode, unsigned flags) {
         Signal held;
@@ -91,7 +81,6 @@ protected:
         EXPECT_EQ(status_of(ls_, held, LKM_EXMODE, LKF_NOQUEUE, "still served"), 0);
         EXPECT_EQ(unlock_status(ls_, held), EUNLOCK);
     }
-    dlm_lshandle_t ls_ = nullptr;
 };
 
 TEST_F(DeathRows, AKilledHolderFreesItsLocksAndMarksTheValue) {

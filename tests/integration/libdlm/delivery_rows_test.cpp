@@ -15,20 +15,7 @@
 namespace sdlm {
 namespace {
 
-class DeliveryRows : public Nodes {
-protected:
-    void SetUp() override {
-        Nodes::SetUp();
-        if (!IsSkipped()) ls_ = create();
-    }
-    void TearDown() override {
-        if (ls_ != nullptr) {
-            EXPECT_EQ(threaded().release("rows", ls_, 1), 0);
-        }
-        Nodes::TearDown();
-    }
-    dlm_lshandle_t ls_ = nullptr;
-};
+class DeliveryRows : public NodesWithLockspace {};
 
 TEST_F(DeliveryRows, ReadableExactlyWhilePending) {
     const int fd = threaded().get_fd(ls_);

@@ -94,4 +94,20 @@ private:
     std::vector<std::unique_ptr<test::ChildProcess>> daemons_;
 };
 
+// ... with the lockspace `rows` on node 0.
+class NodesWithLockspace : public Nodes {
+protected:
+    void SetUp() override {
+        Nodes::SetUp();
+        if (!IsSkipped()) ls_ = create();
+    }
+    void TearDown() override {
+        if (ls_ != nullptr) {
+            EXPECT_EQ(threaded().release("rows", ls_, 1), 0);
+        }
+        Nodes::TearDown();
+    }
+    dlm_lshandle_t ls_ = nullptr;
+};
+
 }  // namespace sdlm

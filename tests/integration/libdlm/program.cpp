@@ -2,43 +2,12 @@
 #include "tests/integration/libdlm/program.hpp"
 
 #include <poll.h>
-#include <signal.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <exception>
 #include <stdexcept>
 
 namespace sdlm {
-
-Program::Program(const std::function<int()>& body) : pid_(::fork()) {
-    if (pid_ < 0) throw std::runtime_error("fork");
-    if (pid_ != 0) return;
-    ::alarm(60);
-    int code = 99;
-    try {
-        code = body();
-    } catch (const std::exception&) {
-    }
-    ::_exit(code);
-}
-
-Program::~Program() {
-    if (pid_ <= 0) return;
-    ::kill(pid_, SIGKILL);
-    wait();
-}
-
-int Program::wait() {
-    int status = 0;
-    while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
-    }
-    pid_ = -1;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-}
-
-void Program::kill(int signal) const { ::kill(pid_, signal); }
 
 Signal::Signal() {
     if (::pipe(ends_) != 0) throw std::runtime_error("pipe");

@@ -1,24 +1,15 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// Another process of a test, forked: its body returns 0 when all was as expected.
+// Another process of a test: it shares the descriptors, and with them the handles.
 #pragma once
-#include <sys/types.h>
-
 #include <functional>
+
+#include "tests/support/forked_program.hpp"
 
 namespace sdlm {
 
-class Program {
+class Program : public test::ForkedProgram {
 public:
-    explicit Program(const std::function<int()>& body);
-    ~Program();                                // SIGKILL when it still runs
-    Program(const Program&) = delete;
-    Program& operator=(const Program&) = delete;
-    pid_t pid() const { return pid_; }
-    int wait();                                // exit code, or -signal
-    void kill(int signal) const;
-
-private:
-    pid_t pid_;
+    explicit Program(const std::function<int()>& body) : ForkedProgram(body, {}) {}
 };
 
 // A byte each way between a test and its Program.

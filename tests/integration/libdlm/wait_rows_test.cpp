@@ -13,23 +13,12 @@
 namespace sdlm {
 namespace {
 
-class WaitRows : public Nodes {
+class WaitRows : public NodesWithLockspace {
 protected:
-    void SetUp() override {
-        Nodes::SetUp();
-        if (!IsSkipped()) ls_ = create();
-    }
-    void TearDown() override {
-        if (ls_ != nullptr) {
-            EXPECT_EQ(threaded().release("rows", ls_, 1), 0);
-        }
-        Nodes::TearDown();
-    }
     static int lock_wait(const Api& api, dlm_lshandle_t ls, struct dlm_lksb& lksb, int mode, unsigned flags) {
         return api.lock_wait(ls, static_cast<unsigned>(mode), &lksb, flags, "resource", 8, 0, nullptr, nullptr,
                              nullptr);
     }
-    dlm_lshandle_t ls_ = nullptr;
 };
 
 TEST_F(WaitRows, ThreadedLibraryReturnsZeroForAFailedLock) {
