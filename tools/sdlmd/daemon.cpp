@@ -246,11 +246,11 @@ void Daemon::happened(const node::NodeEvent& event) {
 
 void Daemon::on(const node::Joined& event) {
     if (state_ != State::joining) return;
-    set_state(State::live);
     clients_->live(event.node);
     surfaces_->live();
     if (auto set = files_.set("node", std::to_string(event.node)); !set)
         log(LogLevel::warning, files_.directory() + "/node: " + describe(set.error()));
+    set_state(State::live);            // last: who waits for it finds all the rest
     log(LogLevel::notice, "live as " + node_text(event.node) + ", generation " +
                               std::to_string(event.incarnation.generation));
     for (const std::string& directory : options_.mounts) {
