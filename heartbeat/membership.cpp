@@ -15,6 +15,8 @@ namespace {
 bool lives(SlotState state) {
     return state == SlotState::claiming || state == SlotState::live || state == SlotState::leaving;
 }
+// A life that is followed has an end that is still to be published.
+bool open_end(SlotState state) { return lives(state) || state == SlotState::fenced; }
 // Tells unattested lives apart, as digests tell damaged images apart.
 std::uint32_t digest_of(const disk::SlotHeader& header, std::uint64_t sequence = 0) {
     const std::uint64_t mixed = header.incarnation.nonce * 31 + header.incarnation.generation * 7 + sequence;
@@ -23,12 +25,13 @@ std::uint32_t digest_of(const disk::SlotHeader& header, std::uint64_t sequence =
 }  // namespace
 
 Membership::Membership(const MembershipConfig& config)
-    : config_(config), prng_(config.nonce_seed), peers_(config.slot_count) {}
+    : config_(config), prng_(config.nonce_seed), peers_(config.slot_count), generations_(config.slot_count) {}
 
 void Membership::slots_read(Instant submitted, Instant completed, std::uint64_t own_written,
                             const std::vector<Sight>& sights) {
     SDLM_ASSERT(sights.size() == peers_.size());
-    if (own_ == Own::idle || own_ == Own::left || own_ == Own::lost || own_ == Own::failed) return;
+    if (own_ == Own::idle || own_ == Own::left || own_ == Own::lost || own_ == Own::failed || own_ == Own::fenced)
+        return;
     ++reads_;
     read_submitted_ = submitted;
     for (NodeIndex node = 0; node < peers_.size(); ++node)
@@ -46,6 +49,7 @@ void Membership::see_peer(NodeIndex node, Instant submitted, Instant completed, 
         return judge(node, submitted);
     }
     const disk::SlotHeader& header = *sight.header;
+    generation_known(node, header.incarnation.generation);
     const bool following = peer.followed();
     if (peer.known && header.incarnation == peer.header.incarnation) {
         const bool older = following && header.sequence < peer.header.sequence;
@@ -72,7 +76,6 @@ void Membership::see_peer(NodeIndex node, Instant submitted, Instant completed, 
         }
         peer.current = true;
         if (header.state == SlotState::left) return end(node, EndedBy::left, header.sequence);
-        if (header.state == SlotState::fenced) return end(node, EndedBy::fenced, header.sequence);
         return judge(node, submitted);
     }
     if (following) {
@@ -112,6 +115,10 @@ bool Membership::counted_again(Peer& peer, Instant submitted, Instant completed,
            submitted - peer.odd_since > config_.timing.io_timeout * drift_num / drift_den;
 }
 
+void Membership::generation_known(NodeIndex node, std::uint64_t generation) {
+    if (node < generations_.size()) generations_[node] = std::max(generations_[node], generation);
+}
+
 void Membership::see_life(NodeIndex node, Instant completed, const disk::SlotHeader& header) {
     Peer& peer = peers_[node];
     peer = Peer{};
@@ -145,12 +152,31 @@ void Membership::see_damage(NodeIndex node, Instant submitted, Instant completed
 // cannot be followed counts from its own first sight: the node may have renewed its lease unseen before.
 void Membership::judge(NodeIndex node, Instant submitted) {
     Peer& peer = peers_[node];
-    if (!peer.known || peer.ended != EndedBy::none || peer.evict_wanted || !lives(peer.header.state)) return;
+    if (!peer.known || peer.ended != EndedBy::none || peer.evict_wanted || !open_end(peer.header.state)) return;
     const Duration dead = SDLM_CANARY(2) ? config_.timing.lease / 2 : config_.timing.dead();
     const Instant since = peer.damaged ? std::max(peer.changed_at, peer.damaged_since) : peer.changed_at;
     if (submitted - since < dead) return;
+    condemn(node);
+}
+
+void Membership::condemn(NodeIndex node) {
+    Peer& peer = peers_[node];
     peer.evict_wanted = true;
     events_.push_back({PeerEvent::Kind::evict, node, peer.header.incarnation, EndedBy::evicted, peer.header.sequence});
+}
+
+void Membership::last_image_known(NodeIndex node) {
+    const Peer& peer = peers_[node];
+    if (peer.proven_dead() && !peer.damaged && !peer.evict_wanted) condemn(node);
+}
+
+Result<void> Membership::declare_dead(NodeIndex node, Instant now) {
+    if (node >= peers_.size() || node == node_ || !peers_[node].followed())
+        return Error{.code = Errc::not_found, .field = "node"};
+    const Peer& peer = peers_[node];
+    if (now - peer.changed_at < config_.timing.quiet()) return Error{.code = Errc::busy, .field = "node"};
+    if (!peer.evict_wanted) condemn(node);
+    return {};
 }
 
 void Membership::evict_published(NodeIndex node) {

@@ -16,7 +16,8 @@
 
 namespace sdlm::heartbeat {
 
-enum class Own : std::uint8_t { idle, choosing, claiming, live, leaving, left, lost, failed };
+// fencing: asked to stop itself, clients may still be stopping; nothing is decided any more. fenced: the slot says so.
+enum class Own : std::uint8_t { idle, choosing, claiming, live, leaving, fencing, fenced, left, lost, failed };
 
 // How the life that was followed in a slot came to its end.
 enum class EndedBy : std::uint8_t { none, left, fenced, evicted, replaced };
@@ -48,8 +49,11 @@ struct Peer {
 
     bool followed() const { return known && ended == EndedBy::none; }
     bool alive() const {                      // has records that count
-        return followed() && (header.state == disk::SlotState::live || header.state == disk::SlotState::leaving);
+        return followed() && (header.state == disk::SlotState::live || header.state == disk::SlotState::leaving ||
+                              header.state == disk::SlotState::fenced);
     }
+    // Its slot says that nobody uses anything of it any more; it is to be evicted as soon as that image is known.
+    bool proven_dead() const { return followed() && header.state == disk::SlotState::fenced; }
 };
 
 struct MembershipConfig {
@@ -97,13 +101,28 @@ public:
     void write_failed(Instant now);
     // The claim may become live: replicas are complete and every live node knows of all evictions.
     void set_ready(bool ready) { ready_ = ready; }
+    // All records of those who are alive are known, and with them the lives that a damaged slot may have had.
+    void set_past_known(bool known) { past_known_ = known; }
+    // Somebody knows of a life of this generation in the slot: the next one gets a higher one, whatever the slot shows.
+    void generation_known(NodeIndex node, std::uint64_t generation);
     void leave_ready();                        // everything is handed over: write `left`
     void leave();
+    // Stop at somebody's request: no decision from now on; the slot says `fenced` when clients_stopped() was called
+    // within the lease. Ends with Own::fenced, or with Own::lost when the lease ends before.
+    void begin_fence(std::string reason);
+    void clients_stopped();
     bool holds_lease(Instant now) const { return (own_ == Own::live || own_ == Own::leaving) && now < lease_end_; }
     Instant lease_end() const { return lease_end_; }
     bool own_slot_good() const { return own_slot_good_; }
     std::uint64_t written_sequence() const { return written_sequence_; }
+    std::uint64_t submitted_sequence() const { return sequence_; }
     void lose(std::string reason);
+
+    // The replica has the last image of a life that is proven dead.
+    void last_image_known(NodeIndex node);
+    // An administrator says that the node's host does not run any more. busy: its heartbeat changed within
+    // Timing::quiet() before `now`; not_found: no life is followed there.
+    Result<void> declare_dead(NodeIndex node, Instant now);
 
     // Facts from records.
     void evict_published(NodeIndex node);      // the own fact is on the disk
@@ -124,6 +143,7 @@ private:
     bool counted_again(Peer& peer, Instant submitted, Instant completed, const disk::SlotHeader& header) const;
     void see_damage(NodeIndex node, Instant submitted, Instant completed, const Sight& sight);
     void judge(NodeIndex node, Instant submitted);
+    void condemn(NodeIndex node);
     void end(NodeIndex node, EndedBy by, std::uint64_t sequence);
     void choose(Instant submitted, Instant completed);
     enum class Claimable : std::uint8_t { yes, wait, no };
@@ -146,6 +166,7 @@ private:
     std::uint64_t written_sequence_ = 0;       // of the last completed write
     bool write_wanted_ = false;
     bool left_wanted_ = false, left_submitted_ = false;
+    bool fenced_wanted_ = false, fenced_submitted_ = false;
     bool live_submitted_ = false;              // the write in flight says live
     Instant last_submit_;
     Instant lease_end_;
@@ -155,11 +176,13 @@ private:
     Instant settled_at_ = never;               // the claim can be trusted when a read submitted after this shows it
     bool claim_written_ = false;
     bool ready_ = false;
+    bool past_known_ = false;
     bool settled_ = false;
     bool own_slot_good_ = false;
     Instant chosen_since_;
     std::uint64_t reads_ = 0;
     std::vector<Peer> peers_;
+    std::vector<std::uint64_t> generations_;   // highest known, per slot
     std::vector<PeerEvent> events_;
     std::vector<std::string> warnings_;
     std::string reason_;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // The own slot: choosing, claiming, keeping and leaving it. see heartbeat/PROTOCOL.md §3
+#include <algorithm>
 #include <cstdio>
 
 #include "disk/base/assert.hpp"
@@ -42,14 +43,19 @@ void Membership::start(Instant now) {
 Membership::Claimable Membership::claimable(NodeIndex node, Instant submitted) const {
     const Peer& peer = peers_[node];
     if (peer.damaged && !(peer.known && peer.ended == EndedBy::none))
-        return peer.ignored ? Claimable::yes : Claimable::wait;
+        return peer.ignored && past_known_ ? Claimable::yes : Claimable::wait;
+    // A claim hides the last image of a life: everybody alive gets the time of one read to see it.
+    if (peer.known && peer.header.state == SlotState::fenced &&
+        submitted - peer.changed_at < config_.timing.heartbeat &&
+        std::any_of(peers_.begin(), peers_.end(), [](const Peer& other) { return other.followed() && !other.proven_dead(); }))
+        return Claimable::wait;
     if (!peer.known || peer.ended != EndedBy::none) return Claimable::yes;
+    if (peer.proven_dead()) return Claimable::wait;
     // An own claim that came too late is no exception: it may lie over a live node's image, which that node is about to
     // restore.
     // Its own host's life of an earlier boot is over, but only if that is what the slot still shows.
     if (!peer.damaged && peer.header.host == config_.host && peer.header.boot != config_.boot) return Claimable::yes;
     if (peer.changes > 0) return Claimable::no;
-    (void)submitted;
     return Claimable::wait;
 }
 
@@ -101,7 +107,8 @@ void Membership::begin_claim(NodeIndex node, Instant submitted) {
     if (peer.known && peer.ended == EndedBy::none) end(node, EndedBy::replaced, peer.header.sequence);
     if (peer.ended == EndedBy::evicted || peer.ended == EndedBy::replaced) previous_.sequence = peer.ended_sequence;
     node_ = node;
-    incarnation_.generation = previous_.incarnation.generation + 1;
+    generation_known(node, previous_.incarnation.generation);
+    incarnation_.generation = generations_[node] + 1;
     do incarnation_.nonce = prng_.next();
     while (incarnation_.nonce == 0);
     own_ = Own::claiming;
@@ -163,6 +170,7 @@ Instant Membership::write_due() const {
         case Own::leaving:
             if (write_wanted_ || left_wanted_) return Instant{};
             return last_submit_ + config_.timing.heartbeat;
+        case Own::fencing: return fenced_wanted_ ? Instant{} : never;
         default: return never;
     }
 }
@@ -200,6 +208,10 @@ void Membership::fill(disk::SlotHeader& header) {
         case Own::leaving:
             left_submitted_ = left_wanted_;
             header.state = left_submitted_ ? SlotState::left : SlotState::leaving;
+            break;
+        case Own::fencing:
+            fenced_submitted_ = true;
+            header.state = SlotState::fenced;
             break;
         default: SDLM_UNREACHABLE();
     }
@@ -252,6 +264,10 @@ void Membership::write_completed(Instant now, Instant submitted, std::uint64_t s
             lease_end_ = submitted + config_.timing.lease * (SDLM_CANARY(3) ? 2 : 1);
             if (left_submitted_) own_ = Own::left;
             return;
+        case Own::fencing:
+            tick(now);
+            if (own_ == Own::fencing && fenced_submitted_) own_ = Own::fenced;
+            return;
         default: return;
     }
 }
@@ -268,6 +284,7 @@ void Membership::write_failed(Instant now) {
     }
     live_submitted_ = false;
     left_submitted_ = false;
+    fenced_submitted_ = false;
     write_wanted_ = true;
 }
 
@@ -280,6 +297,7 @@ void Membership::tick(Instant now) {
         own_ = Own::choosing;
         return;
     }
+    if (own_ == Own::fencing && now >= lease_end_) return lose(reason_ + "; the lease ended before the slot said so");
     if ((own_ == Own::live || own_ == Own::leaving) && now >= lease_end_)
         lose("lease expired: no heartbeat write completed within " + seconds(config_.timing.lease));
 }
@@ -297,10 +315,19 @@ void Membership::leave() {
     write_wanted_ = own_ == Own::leaving;
 }
 
+void Membership::begin_fence(std::string reason) {
+    if (own_ != Own::live && own_ != Own::leaving) return;
+    own_ = Own::fencing;
+    reason_ = std::move(reason);
+    error_ = Error{.code = Errc::fenced};
+}
+
+void Membership::clients_stopped() { fenced_wanted_ = own_ == Own::fencing; }
+
 void Membership::leave_ready() { left_wanted_ = own_ == Own::leaving; }
 
 void Membership::lose(std::string reason) {
-    if (own_ == Own::lost || own_ == Own::left || own_ == Own::failed) return;
+    if (own_ == Own::lost || own_ == Own::left || own_ == Own::failed || own_ == Own::fenced) return;
     own_ = Own::lost;
     reason_ = std::move(reason);
     error_ = Error{.code = Errc::fenced};

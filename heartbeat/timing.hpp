@@ -22,6 +22,13 @@ struct Timing {
 
     // After the lease: time to stop clients before anybody may take over.
     constexpr Duration stop() const { return lease / 8 < milliseconds(250) ? milliseconds(250) : lease / 8; }
+    // ... of which: after this, those that did not end when they were told are killed.
+    constexpr Duration told() const { return stop() / 2; }
+    // A watchdog that is not fed fires within this, so that it fires before the host's time to stop is over; it is fed
+    // only while at least its timeout is left of that.
+    constexpr Duration watchdog_max() const { return lease + stop() - heartbeat * 2; }
+    // An administrator may declare a node dead that was not heard of for so long.
+    constexpr Duration quiet() const { return heartbeat * 2 + io_timeout; }
     // An observer may evict when its own two reads this far apart show one sequence.
     constexpr Duration dead() const { return (lease + stop()) * drift_num / drift_den; }
     // From the death of a node to grants of what it held: first and second read (one heartbeat each, at most), the

@@ -28,36 +28,34 @@ EntryId LogWriter::add() {
 }
 
 void LogWriter::count(const Entry& entry, bool add) {
-    if (entry.gone || entry.bytes.empty()) return;
+    const std::size_t bytes = entry.dirty ? entry.next.size() : entry.bytes.size();
+    if (entry.next_gone || bytes == 0) return;
     if (add) {
-        live_bytes_ += entry.bytes.size();
+        live_bytes_ += bytes;
         ++live_count_;
     } else {
-        live_bytes_ -= entry.bytes.size();
+        live_bytes_ -= bytes;
         --live_count_;
     }
 }
 
 void LogWriter::update(EntryId id, std::span<const std::byte> record) {
     Entry& entry = entries_[id];
-    SDLM_ASSERT(entry.used && !entry.gone);
+    SDLM_ASSERT(entry.used && !entry.next_gone);
     SDLM_ASSERT(!record.empty() && record.size() <= disk::record_bytes_max);
-    const bool in_window = entry.position != 0 && entry.position >= inline_first_;
-    if (in_window) window_bytes_ -= entry.bytes.size();
     count(entry, false);
-    entry.bytes.assign(record.begin(), record.end());
-    count(entry, true);
-    if (in_window) window_bytes_ += entry.bytes.size();
+    entry.next.assign(record.begin(), record.end());
     if (!entry.dirty) {
         entry.dirty = true;
         dirty_.push_back(id);
     }
+    count(entry, true);
 }
 
 void LogWriter::remove(EntryId id, std::span<const std::byte> gone_record) {
     update(id, gone_record);
     count(entries_[id], false);
-    entries_[id].gone = true;
+    entries_[id].next_gone = true;
 }
 
 void LogWriter::recycle(EntryId id) {
@@ -73,8 +71,10 @@ void LogWriter::take_dirty() {
     std::size_t n = 0;
     for (std::size_t bytes = 0; n < dirty_.size() && n < batch_records_max && bytes < bytes_max; ++n) {
         Entry& entry = entries_[dirty_[n]];
-        bytes += entry.bytes.size();
+        bytes += entry.next.size();
         if (entry.position != 0 && entry.position >= inline_first_) window_bytes_ -= entry.bytes.size();
+        entry.bytes.swap(entry.next);
+        entry.gone = entry.next_gone;
         entry.position = ++last_;
         entry.dirty = false;
         window_.push_back({dirty_[n], entry.position});
@@ -90,7 +90,7 @@ bool LogWriter::compose_complete(Batch& out) {
     for (const WindowItem& item : window_) {
         if (stale(item)) continue;
         Entry& entry = entries_[item.id];
-        if (entry.gone && !entry.dirty) {
+        if (entry.gone) {
             window_bytes_ -= entry.bytes.size();
             recycle(item.id);
             continue;
@@ -154,7 +154,7 @@ void LogWriter::clean_tail() {
             if (!current || entry.position >= inline_first_) continue;   // in the window, or waiting in to_log_
             if (!entry.gone) {
                 log(id);
-            } else if (!entry.dirty) {
+            } else {
                 recycle(id);                           // no page older than the tombstone is left
             }
         }

@@ -59,12 +59,14 @@ public:
 private:
     static constexpr std::uint64_t not_logged = UINT64_MAX;
     struct Entry {
-        std::vector<std::byte> bytes;
-        std::uint64_t position = 0;             // of its newest composed version; 0 = never composed
+        std::vector<std::byte> bytes;           // its newest composed version ...
+        std::uint64_t position = 0;             // ... and the position of that; 0 = never composed
+        std::vector<std::byte> next;            // while dirty: not shown before all that was changed before it
         std::uint64_t logged_position = 0;      // version that lies in logged_page
         std::uint64_t logged_page = not_logged;
         bool dirty = false;
-        bool gone = false;
+        bool gone = false;                      // the composed version removes the key
+        bool next_gone = false;                 // the newest one does
         bool used = false;
     };
     struct WindowItem {

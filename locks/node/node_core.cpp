@@ -20,6 +20,8 @@ NodeState state_of(Own own) {
         case Own::claiming: return NodeState::claiming;
         case Own::live: return NodeState::live;
         case Own::leaving: return NodeState::leaving;
+        case Own::fencing: return NodeState::fencing;
+        case Own::fenced: return NodeState::fenced;
         case Own::left: return NodeState::left;
         case Own::lost: return NodeState::lost;
         case Own::failed: return NodeState::failed;
@@ -41,6 +43,8 @@ const char* text(NodeState state) noexcept {
         case NodeState::claiming: return "claiming";
         case NodeState::live: return "live";
         case NodeState::leaving: return "leaving";
+        case NodeState::fencing: return "fencing";
+        case NodeState::fenced: return "fenced";
         case NodeState::left: return "left";
         case NodeState::lost: return "lost";
         case NodeState::failed: return "failed";
@@ -88,7 +92,7 @@ void NodeCore::pump(Instant now, Output& out) { impl_->pump(now, out); }
 Result<void> NodeCore::join(const std::string& lockspace, locks::LockEvents& events) {
     Impl& im = *impl_;
     if (!good_lockspace(lockspace)) return Error{.code = Errc::bad_argument, .field = "lockspace"};
-    if (im.member.own() == Own::lost) return Error{.code = Errc::fenced};
+    if (im.lost()) return Error{.code = Errc::fenced};
     if (im.member.own() != Own::live) return Error{.code = Errc::not_found, .field = "node"};
     if (im.lockspaces.contains(lockspace)) return Error{.code = Errc::exists, .field = "lockspace"};
     Impl::Lockspace& entry = im.lockspaces[lockspace];
@@ -112,7 +116,7 @@ void NodeCore::leave(const std::string& lockspace) {
 
 Result<locks::Handle> NodeCore::open(const disk::ResourceKey& key) {
     Impl& im = *impl_;
-    if (im.member.own() == Own::lost) return Error{.code = Errc::fenced};
+    if (im.lost()) return Error{.code = Errc::fenced};
     const auto found = im.lockspaces.find(key.lockspace);
     if (found == im.lockspaces.end()) return Error{.code = Errc::bad_argument, .field = "lockspace"};
     return im.locks.open(key, *found->second.events);
@@ -184,7 +188,20 @@ NodeStatus NodeCore::status(Instant now) const {
     return s;
 }
 
+LeaseFacts NodeCore::lease() const {
+    const Impl& im = *impl_;
+    const Own own = im.member.own();
+    return {.live = im.joined_told && own != Own::left && own != Own::fenced,
+            .over = own == Own::left || own == Own::fenced || own == Own::failed,
+            .node = im.member.node(),
+            .life = im.member.incarnation(),
+            .submitted = im.member.submitted_sequence(),
+            .lease_end = own == Own::lost ? Instant{} : im.member.lease_end(),
+            .landed_by = im.settled_after};
+}
+
 PeerVerdict verdict_of(const heartbeat::Peer& peer, Duration age, const heartbeat::Timing& timing) {
+    if (peer.known && peer.header.state == disk::SlotState::fenced) return PeerVerdict::fenced;
     if (peer.known) {
         switch (peer.ended) {
             case heartbeat::EndedBy::left: return PeerVerdict::left;
@@ -234,14 +251,25 @@ Result<void> NodeCore::request_fence(NodeIndex node) {
     if (!im.live()) return Error{.code = Errc::fenced};
     if (node >= im.synced.size() || node == im.member.node() || !im.member.peer(node).alive())
         return Error{.code = Errc::not_found, .field = "node"};
-    locks::EntryId& entry = im.own_fences.try_emplace(node, locks::no_entry).first->second;
-    if (entry == locks::no_entry) entry = im.log.add();
+    Impl::OwnFence& own = im.own_fences[node];
+    if (own.entry == locks::no_entry) own.entry = im.log.add();
+    own.incarnation = im.member.peer(node).header.incarnation;
     std::array<std::byte, disk::record_bytes_max> buffer;
-    const disk::FenceRecord fence{.incarnation = im.member.peer(node).header.incarnation};
-    const std::size_t bytes = disk::encode(disk::Record(disk::FenceEntry{node, fence}), buffer, 0);
-    im.log.update(entry, std::span(buffer).first(bytes));
+    const std::size_t bytes = disk::encode(disk::Record(disk::FenceEntry{node, {own.incarnation}}), buffer, 0);
+    im.log.update(own.entry, std::span(buffer).first(bytes));
     im.write_now = true;
     return {};
 }
+
+Result<void> NodeCore::declare_dead(NodeIndex node) {
+    if (!impl_->live()) return Error{.code = Errc::fenced};
+    return impl_->member.declare_dead(node, impl_->now);
+}
+
+void NodeCore::confirm_eviction(NodeIndex node, const Incarnation& incarnation) {
+    impl_->confirm_eviction(node, incarnation);
+}
+
+void NodeCore::clients_stopped() { impl_->member.clients_stopped(); }
 
 }  // namespace sdlm::node

@@ -39,6 +39,7 @@ struct Identity {
     std::uint32_t pid = 0;
     std::uint64_t started_unix = 0;
     std::uint64_t nonce_seed = 0;         // random; the core draws its claim nonces from it
+    bool hold_evictions = false;          // a silent node is evicted only when confirm_eviction() was called for it
 };
 
 using IoId = std::uint64_t;
@@ -59,12 +60,19 @@ struct Write {
 struct Joined { NodeIndex node; Incarnation incarnation; };       // live: locks may be taken
 struct JoinFailed { Error error; std::string message; };          // final; message names the slot and what to do
 struct Left {};                                                   // final: clean leave completed
+// Somebody asked this node to stop: nothing is granted any more, clients were told. Stop them, then call
+// clients_stopped(); ends with Fenced, or with LeaseLost when the lease ends before.
+struct FenceBegun { std::string reason; };
+struct Fenced { std::string reason; };                            // final: the slot says so, others go on at once
 struct LeaseLost { std::string reason; };                         // final: nothing is held any more (I1)
 struct PeerJoined { NodeIndex node; };
 struct PeerLeft { NodeIndex node; };
-struct PeerEvicted { NodeIndex node; Incarnation incarnation; bool by_me; };
+// Judged dead by its silence. Told only when evictions are held: confirm_eviction() is waited for.
+struct PeerSilent { NodeIndex node; Incarnation incarnation; };
+struct PeerEvicted { NodeIndex node; Incarnation incarnation; bool by_me; bool proven; };   // proven: it said so itself
 struct Warning { std::string message; };                          // bad block, foreign writer, ...: for the log
-using NodeEvent = std::variant<Joined, JoinFailed, Left, LeaseLost, PeerJoined, PeerLeft, PeerEvicted, Warning>;
+using NodeEvent = std::variant<Joined, JoinFailed, Left, FenceBegun, Fenced, LeaseLost, PeerJoined, PeerLeft, PeerSilent,
+                               PeerEvicted, Warning>;
 
 struct Output {
     std::vector<Read> reads;
@@ -74,7 +82,7 @@ struct Output {
     void clear();
 };
 
-enum class NodeState : std::uint8_t { idle, choosing, claiming, live, leaving, left, lost, failed };
+enum class NodeState : std::uint8_t { idle, choosing, claiming, live, leaving, fencing, fenced, left, lost, failed };
 const char* text(NodeState state) noexcept;
 
 enum class PeerVerdict : std::uint8_t { absent, claiming, live, late, dead, left, fenced, damaged };
@@ -104,6 +112,17 @@ struct NodeStatus {
     std::uint64_t ring_pages = 0, ring_used = 0;
     std::vector<PeerStatus> peers;        // every slot that is not plainly free, own slot included
     Counters counters;
+};
+
+// What somebody who stands in for a dead process must know of its lease.
+struct LeaseFacts {
+    bool live = false;                    // has joined: clients may hold locks, or may still use what they held
+    bool over = false;                    // the slot says that the life has ended: nobody uses anything
+    NodeIndex node = no_node;
+    Incarnation life;
+    std::uint64_t submitted = 0;          // highest sequence of a slot write handed out
+    Instant lease_end;                    // long ago when the lease is lost
+    Instant landed_by;                    // nothing of a failed write lands after this
 };
 
 struct LockRow {                          // one node's record of one resource, as this node knows it
@@ -140,12 +159,19 @@ public:
     disk::Mode held(locks::Handle handle) const override;
 
     NodeStatus status(Instant now) const;
+    LeaseFacts lease() const;
     // At most `max` rows in key order starting after `after` (nullopt: from the start).
     std::vector<LockRow> lock_rows(const std::optional<disk::ResourceKey>& after, std::size_t max) const;
     // The live nodes that have joined the lockspace, as this node knows it, the own one included; in order.
     std::vector<NodeIndex> members(const std::string& lockspace) const;
     // Administration: ask `node`'s present life to stop itself (poison pill). not_found: no live node there.
     Result<void> request_fence(NodeIndex node);
+    // ... evict it now, because its host does not run any more. not_found; busy: it was heard of lately.
+    Result<void> declare_dead(NodeIndex node);
+    // After PeerSilent: the peer cannot reach storage any more. Without effect when that life has ended meanwhile.
+    void confirm_eviction(NodeIndex node, const Incarnation& incarnation);
+    // After FenceBegun: no client of this node uses a lock any more.
+    void clients_stopped();
 
 private:
     struct Impl;

@@ -49,6 +49,10 @@ struct NodeCore::Impl final : locks::ReplicaSink {
     void membership_events();
     void peer_appeared(const heartbeat::PeerEvent& event);
     void peer_ended(const heartbeat::PeerEvent& event);
+    void evict(NodeIndex node, const Incarnation& incarnation, std::uint64_t sequence);
+    void confirm_eviction(NodeIndex node, const Incarnation& incarnation);
+    void know_last_images();
+    void retract_fence(NodeIndex node);
     void publish_evict(NodeIndex node, const Incarnation& incarnation, std::uint64_t sequence);
     void log_evict(locks::EntryId& entry, NodeIndex node, const disk::EvictRecord& record);
     void answer_fact(NodeIndex node, const disk::EvictRecord& evicted);
@@ -61,6 +65,7 @@ struct NodeCore::Impl final : locks::ReplicaSink {
     void deliver();
     void leave_progress();
     bool ready_to_live() const;
+    bool past_known() const;
     bool answered(NodeIndex by) const;
 
     // --- node_write.cpp
@@ -101,6 +106,7 @@ struct NodeCore::Impl final : locks::ReplicaSink {
     void warn(std::string text);
     bool live() const { return member.own() == heartbeat::Own::live || member.own() == heartbeat::Own::leaving; }
     bool ended() const;
+    bool lost() const;                     // holds nothing any more, and never will again
     std::size_t peers_alive() const;
 
     disk::Superblock superblock;
@@ -137,7 +143,12 @@ struct NodeCore::Impl final : locks::ReplicaSink {
     std::map<std::pair<NodeIndex, NodeIndex>, Answer> answers;          // (who says so, about which slot)
     std::map<NodeIndex, OwnAnswer> own_answers;                         // by the claim's slot
     std::set<NodeIndex> asked;             // slots whose claims ask
-    std::map<NodeIndex, locks::EntryId> own_fences;
+    struct OwnFence {                      // this node asks that life to stop
+        locks::EntryId entry = locks::no_entry;
+        Incarnation incarnation;
+    };
+    std::map<NodeIndex, OwnFence> own_fences;
+    std::map<NodeIndex, Incarnation> held_evictions;                    // wait for confirm_eviction()
     std::optional<NodeIndex> fence_by;     // somebody asks this life to stop
 
     // One batch at a time: a slot image, and the journal pages that belong to it, side by side.
@@ -193,7 +204,8 @@ struct NodeCore::Impl final : locks::ReplicaSink {
     bool view_known = false;
     Instant joining_since = never;
 
-    bool started = false, joined_told = false, end_told = false;
+    bool started = false, joined_told = false, fence_told = false, end_told = false;
+    bool fenced_written = false;           // ... was submitted once: what fails from then on is harmless
     Instant leave_deadline = never;
     bool leave_called = false;
     std::vector<NodeEvent> events;         // to go out with the next pump

@@ -44,8 +44,10 @@ NodeCore::Impl::Impl(const disk::Superblock& sb, const heartbeat::Timing& t, Ide
 }
 
 bool NodeCore::Impl::ended() const {
-    return member.own() == Own::left || member.own() == Own::lost || member.own() == Own::failed;
+    return lost() || member.own() == Own::left || member.own() == Own::failed;
 }
+
+bool NodeCore::Impl::lost() const { return member.own() == Own::lost || member.own() == Own::fenced; }
 
 std::size_t NodeCore::Impl::peers_alive() const {
     std::size_t count = 0;
@@ -63,7 +65,7 @@ void NodeCore::Impl::pump(Instant at, Output& out) {
     now = at;
     member.tick(now);
     membership_events();
-    if (fence_by && live()) member.lose("fenced at the request of node " + std::to_string(*fence_by));
+    if (fence_by) member.begin_fence("fenced at the request of node " + std::to_string(*fence_by));
     member.set_ready(member.own() == Own::claiming && ready_to_live());
     own_transitions();
     if (live()) {
@@ -79,6 +81,7 @@ void NodeCore::Impl::pump(Instant at, Output& out) {
     out.events = std::move(events);
     events.clear();
     out.wake = earlier(next_write(), next_read());
+    if (member.own() == Own::fencing) out.wake = earlier(out.wake, member.lease_end());
     if (live())
         out.wake = earlier(out.wake, earlier(member.lease_end(), earlier(locks.deadline(), locks.search_due())));
     // A leave that is over its time waits for the batch under way, not for the clock.
@@ -98,9 +101,12 @@ void NodeCore::Impl::membership_events() {
                 case PeerEvent::Kind::appeared: peer_appeared(event); break;
                 case PeerEvent::Kind::ended: peer_ended(event); break;
                 case PeerEvent::Kind::evict:
-                    publish_evict(event.node, event.incarnation, event.sequence);
-                    // Before it is live a node decides nothing that others could contradict.
-                    if (!live()) member.evict_published(event.node);
+                    if (!identity.hold_evictions || member.peer(event.node).proven_dead()) {
+                        evict(event.node, event.incarnation, event.sequence);
+                        break;
+                    }
+                    held_evictions[event.node] = event.incarnation;
+                    events.push_back(PeerSilent{event.node, event.incarnation});
                     break;
             }
         }
@@ -112,6 +118,44 @@ void NodeCore::Impl::peer_appeared(const PeerEvent& event) {
     synced[event.node] = {};
     appeared_at[event.node] = now;
     events.push_back(PeerJoined{event.node});
+}
+
+void NodeCore::Impl::evict(NodeIndex node, const Incarnation& incarnation, std::uint64_t sequence) {
+    publish_evict(node, incarnation, sequence);
+    // Before it is live a node decides nothing that others could contradict.
+    if (!live()) member.evict_published(node);
+}
+
+void NodeCore::Impl::confirm_eviction(NodeIndex node, const Incarnation& incarnation) {
+    const auto held = held_evictions.find(node);
+    if (held == held_evictions.end() || held->second != incarnation) return;
+    held_evictions.erase(held);
+    const heartbeat::Peer& peer = member.peer(node);
+    if (ended() || !peer.followed() || peer.header.incarnation != incarnation) return;
+    evict(node, incarnation, peer.header.sequence);
+}
+
+// Nobody uses anything of a life whose slot says `fenced`: its end is published when its last image is known, however
+// short ago it was heard of.
+void NodeCore::Impl::know_last_images() {
+    for (NodeIndex node = 0; node < synced.size(); ++node) {
+        if (node == member.node()) continue;
+        const heartbeat::Peer& peer = member.peer(node);
+        if (!peer.proven_dead() || replicas[node].fetching()) continue;
+        if (replicas[node].applied_sequence() == peer.header.sequence) member.last_image_known(node);
+    }
+    membership_events();
+}
+
+// The life that was asked to stop has ended.
+void NodeCore::Impl::retract_fence(NodeIndex node) {
+    const auto own = own_fences.find(node);
+    if (own == own_fences.end()) return;
+    std::array<std::byte, disk::record_bytes_max> buffer;
+    const disk::FenceRecord record{.incarnation = own->second.incarnation, .retracted = true};
+    const std::size_t bytes = disk::encode(disk::Record(disk::FenceEntry{node, record}), buffer, 0);
+    log.remove(own->second.entry, std::span(buffer).first(bytes));
+    own_fences.erase(own);
 }
 
 // The slot has a new life, and all have published what the old one's death meant: nobody needs to know of it any more.
@@ -144,6 +188,8 @@ void NodeCore::Impl::peer_ended(const PeerEvent& event) {
     std::erase_if(facts, [&](const auto& fact) { return fact.first.first == event.node; });
     std::erase_if(answers, [&](const auto& answer) { return answer.first.first == event.node; });
     synced[event.node] = {};
+    held_evictions.erase(event.node);
+    retract_fence(event.node);
     if (event.by == EndedBy::left) {
         events.push_back(PeerLeft{event.node});
     } else {
@@ -164,7 +210,8 @@ void NodeCore::Impl::peer_ended(const PeerEvent& event) {
         fact.settle_due = true;
         write_now = true;
         ++counters.evictions;
-        events.push_back(PeerEvicted{event.node, event.incarnation, mine && event.by == EndedBy::evicted});
+        const bool proven = member.peer(event.node).header.state == disk::SlotState::fenced;
+        events.push_back(PeerEvicted{event.node, event.incarnation, mine && event.by == EndedBy::evicted, proven});
     }
     if (live()) update_view();
 }
@@ -260,16 +307,23 @@ void NodeCore::Impl::answer_questions() {
 }
 
 bool NodeCore::Impl::in_doubt() const {
-    for (NodeIndex node = 0; node < synced.size(); ++node)
-        if (node != member.node() && member.peer(node).followed() && member.peer(node).damaged) return true;
+    for (NodeIndex node = 0; node < synced.size(); ++node) {
+        const heartbeat::Peer& peer = member.peer(node);
+        if (node != member.node() && peer.followed() && (peer.damaged || peer.proven_dead())) return true;
+    }
     return !told_facts.empty() ||
            std::any_of(own_facts.begin(), own_facts.end(), [](const auto& fact) { return !fact.second.record.settled; });
 }
 
-// Called when every changed lock record has been handed to the log, which keeps their order over batches.
+// Called when every changed lock record has been handed to the log, which keeps their order over batches. An entry that
+// is still to be composed has its place before them.
 void NodeCore::Impl::settle_facts() {
     for (auto& [node, fact] : own_facts) {
         if (!fact.settle_due) continue;
+        if (fact.entry != locks::no_entry && log.pending(fact.entry)) {
+            write_now = true;
+            continue;
+        }
         fact.settle_due = false;
         fact.record.settled = true;
         log_evict(fact.entry, node, fact.record);
@@ -304,6 +358,14 @@ void NodeCore::Impl::check_settled() {
             ++it;
         }
     }
+}
+
+bool NodeCore::Impl::past_known() const {
+    for (NodeIndex node = 0; node < synced.size(); ++node) {
+        const heartbeat::Peer& peer = member.peer(node);
+        if (node != member.node() && peer.alive() && replicas[node].applied_sequence() == 0) return false;
+    }
+    return true;
 }
 
 bool NodeCore::Impl::answered(NodeIndex by) const {
@@ -341,12 +403,19 @@ void NodeCore::Impl::own_transitions() {
         locks.set_me(member.node());
         events.push_back(Joined{member.node(), member.incarnation()});
     }
+    if (member.own() == Own::fencing && !fence_told) {
+        fence_told = true;
+        stop_clients();
+        events.push_back(FenceBegun{member.reason()});
+    }
     if (!ended() || end_told) return;
     end_told = true;
     if (member.own() == Own::left) {
         events.push_back(Left{});
     } else if (member.own() == Own::failed) {
         events.push_back(JoinFailed{member.error(), member.reason()});
+    } else if (member.own() == Own::fenced) {
+        events.push_back(Fenced{member.reason()});
     } else {
         stop_clients();
         events.push_back(LeaseLost{member.reason()});

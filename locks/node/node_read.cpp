@@ -102,6 +102,7 @@ void NodeCore::Impl::slots_done(std::span<const std::byte> bytes) {
         else ++counters.bad_blocks;
         sights.push_back({std::move(header), digest});
     }
+    member.set_past_known(past_known());
     member.slots_read(slots_read.submitted, now, slots_read.own_written, sights);
     for (NodeIndex node = 0; node < geometry.slot_count; ++node) {
         if (!sights[node].header || node == member.node()) continue;
@@ -130,6 +131,7 @@ void NodeCore::Impl::slots_done(std::span<const std::byte> bytes) {
         last_view = {slots_read.view, reads_done};
         view_known = true;
     }
+    know_last_images();
     believe_facts();
     if (!ended()) update_view();
 }
@@ -215,12 +217,14 @@ void NodeCore::Impl::pages_done(NodeIndex node, Result<std::span<const std::byte
     f.next += f.count;
     if (!complete) return;
     if (f.synced.read > synced[node].read) synced[node] = f.synced;
+    know_last_images();
     believe_facts();
     if (!ended()) update_view();
 }
 
 void NodeCore::Impl::hear_fact(NodeIndex by, const disk::EvictEntry& entry) {
     const disk::EvictRecord& evict = entry.evict;
+    member.generation_known(entry.node, evict.incarnation.generation);
     if (entry.node == member.node()) return member.fact(by, entry.node, evict.incarnation, evict.last_sequence);
     const heartbeat::Peer& peer = member.peer(entry.node);
     const bool heard =

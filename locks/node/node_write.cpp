@@ -21,6 +21,8 @@ Instant NodeCore::Impl::next_write() const {
         if (wrote_unsettled) due = earlier(due, settled_after);         // others wait for it
     }
     if (due == never) return never;
+    // Nothing may land over the last image.
+    if (member.own() == Own::fencing && !fenced_written) due = std::max(due, settled_after);
     return due < batch.retry_at ? batch.retry_at : due;
 }
 
@@ -38,7 +40,10 @@ void NodeCore::Impl::submit_batch(Output& out) {
     SDLM_ASSERT(!batch.active && batch.outstanding.empty());
     disk::SlotHeader header;
     member.fill(header);
-    const bool with_records = header.state == disk::SlotState::live || header.state == disk::SlotState::leaving;
+    const bool last = header.state == disk::SlotState::fenced;
+    fenced_written = fenced_written || last;
+    const bool with_records =
+        last || header.state == disk::SlotState::live || header.state == disk::SlotState::leaving;
     if (with_records && !batch.composed) {
         write_now = false;
         locks.flush();
@@ -49,7 +54,7 @@ void NodeCore::Impl::submit_batch(Output& out) {
         locks.composed(batch.ordinal);
         if (log.dirty()) write_now = true;          // more than one batch can take
     }
-    header.unsettled = wrote_unsettled = now < settled_after;
+    header.unsettled = wrote_unsettled = !last && now < settled_after;
     header.clock = locks.clock();
     header.write_us = static_cast<std::uint32_t>(std::min<std::int64_t>(write_latency.ns / 1000, UINT32_MAX));
     header.read_us = static_cast<std::uint32_t>(std::min<std::int64_t>(read_latency.ns / 1000, UINT32_MAX));

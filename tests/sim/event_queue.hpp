@@ -15,6 +15,8 @@ enum class EventKind : std::uint8_t {
     wake,             // the process asked to be called
     client,           // the client load of a process acts
     hold_end,         // argument: key | serial << 16; a client has used its lock long enough
+    clients_stopped,  // the clients of a process that was asked to stop have ended
+    guardian,         // argument: a dead life, whose host says so in its slot when its clients are gone
     resume,           // a paused process goes on
     start_process,
     end_process,      // a process that has ended its protocol exits

@@ -12,7 +12,7 @@ namespace {
 constexpr std::array<const char*, fault_count> names{
     "read_fail", "write_fail", "write_part", "write_lie", "late_error", "zombie", "slow", "stall",
     "stall_long", "blind", "pause", "pause_long", "crash", "reboot", "leave", "join_late",
-    "fence", "rot", "junk", "misdirect", "torn", "clock"};
+    "fence", "guardian", "rot", "junk", "misdirect", "torn", "clock"};
 
 struct Weight {
     Fault fault;

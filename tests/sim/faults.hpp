@@ -33,6 +33,7 @@ enum class Fault : std::uint8_t {
     leave,           // clean leave, and a new life later
     join_late,       // some nodes start when the load is on
     fence,           // an administrator's fence request
+    guardian,        // a dead process's host writes the last image of its slot
     rot,             // a flipped bit in a slot
     junk,            // random bytes over a slot
     misdirect,       // a slot write lands on another slot

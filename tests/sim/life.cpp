@@ -16,12 +16,13 @@ std::string name(const Life& life) {
 
 }  // namespace
 
-LifeId Lives::begin(std::uint16_t host, const HostClock& clock, Time now) {
+LifeId Lives::begin(std::uint16_t host, std::uint64_t boot, const HostClock& clock, Time now) {
     for (auto& life : lives_)
         if (life.host == host && life.end == LifeEnd::crashed) clients_gone(life.id, now);
     Life life;
     life.id = static_cast<LifeId>(lives_.size() + 1);
     life.host = host;
+    life.boot = boot;
     life.clock = clock;
     lives_.push_back(life);
     return life.id;
@@ -50,6 +51,7 @@ void Lives::check_write(LifeId id, std::uint64_t offset, std::span<const std::by
     const auto header = disk::decode_slot_header(bytes, volume, node, offset);
     if (!header) throw Violation("I9: " + where + " writes an image that does not decode: " + describe(header.error()));
     const bool claim = header->state == disk::SlotState::claiming;
+    life.submitted_sequence = header->sequence;
     if (claim && !life.joined) {
         if (life.incarnation != header->incarnation)
             life.has_lease = life.lease_over = false;   // an earlier claim was given up
@@ -63,10 +65,15 @@ void Lives::check_write(LifeId id, std::uint64_t offset, std::span<const std::by
         return;
     }
     // From here on it may be taken for gone, whenever the write lands and whether or not its process learns of that.
-    if (header->state == disk::SlotState::left || header->state == disk::SlotState::fenced)
-        life.clients_gone_at = std::min(life.clients_gone_at, now);
+    if (header->state == disk::SlotState::left) life.clients_gone_at = std::min(life.clients_gone_at, now);
+    if (header->state == disk::SlotState::fenced && use_end(life) > now)
+        throw Violation("I1: " + where + " says that the life is over before its clients have stopped");
     if (node != life.slot || header->incarnation != life.incarnation)
         throw Violation("I3: " + where + " is not in its own slot or not of its own incarnation");
+}
+
+bool Lives::may_be_certified(const Life& life, Time now) const {
+    return life.joined && life.has_lease && !life.lease_over && life.clock.local(now) < life.lease_end;
 }
 
 void Lives::slot_write_done(LifeId id, disk::SlotState state, bool ok, Instant submitted, Instant now) {
@@ -113,7 +120,7 @@ Time Lives::use_end(const Life& life) const {
 }
 
 Time Lives::died_at(const Life& life, Time now) const {
-    if (life.end == LifeEnd::crashed || life.end == LifeEnd::lost) return life.ended_at;
+    if (life.end == LifeEnd::crashed || life.end == LifeEnd::lost || life.end == LifeEnd::fenced) return life.ended_at;
     if (life.end == LifeEnd::running && life.has_lease && use_end(life) <= now) return use_end(life);
     return forever;
 }

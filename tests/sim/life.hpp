@@ -16,12 +16,14 @@ namespace sdlm::sim {
 
 using LifeId = std::uint32_t;                 // from 1
 
-enum class LifeEnd : std::uint8_t { running, left, lost, crashed, failed };
+enum class LifeEnd : std::uint8_t { running, left, fenced, lost, crashed, failed };
 
 struct Life {
     LifeId id = 0;
     std::uint16_t host = 0;
+    std::uint64_t boot = 0;
     HostClock clock;
+    std::uint64_t submitted_sequence = 0;     // of its slot writes
     NodeIndex slot = no_node;
     Incarnation incarnation;
     bool joined = false;
@@ -31,19 +33,22 @@ struct Life {
     LifeEnd end = LifeEnd::running;
     Time ended_at = forever;
     Time clients_gone_at = forever;           // a crashed life: when its host starts the next one
+    Time landed_at = 0;                       // a dead life: when the last of its slot writes has landed
 };
 
 class Lives {
 public:
     Lives(const disk::Geometry& geometry, const heartbeat::Timing& timing) : geometry_(geometry), timing_(timing) {}
 
-    LifeId begin(std::uint16_t host, const HostClock& clock, Time now);
+    LifeId begin(std::uint16_t host, std::uint64_t boot, const HostClock& clock, Time now);
     Life& get(LifeId id) { return lives_[id - 1]; }
     const Life& get(LifeId id) const { return lives_[id - 1]; }
     const std::vector<Life>& all() const { return lives_; }
 
     // I3: the write lies in the life's own slot or area, is aligned, and its slot image is the life's own.
     void check_write(LifeId id, std::uint64_t offset, std::span<const std::byte> bytes, const Uuid& volume, Time now);
+    // The guardian of a dead life may still say that it is over: within its lease, on its own clock.
+    bool may_be_certified(const Life& life, Time now) const;
     void slot_write_done(LifeId id, disk::SlotState state, bool ok, Instant submitted, Instant now);
     void joined(LifeId id, NodeIndex node, const Incarnation& incarnation, Time now);
     void end(LifeId id, LifeEnd how, Time now);

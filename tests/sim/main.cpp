@@ -46,13 +46,14 @@ void on_abort(int) {
 
 struct Totals {
     std::uint64_t events = 0, reads = 0, writes = 0, pages = 0, joins = 0, crashes = 0, lost = 0, leaves = 0,
-                  evictions = 0;
+                  evictions = 0, fenced = 0, certified = 0;
     std::uint64_t grants = 0, values = 0, requests = 0, refused = 0, deadlocks = 0, no_space = 0, ring_used_max = 0;
     void add(const World& world) {
         const auto& w = world.statistics();
         const auto& l = world.load_statistics();
         events += w.events, reads += w.reads, writes += w.writes, pages += w.pages, joins += w.joins,
             crashes += w.crashes;
+        fenced += w.fenced, certified += w.certified;
         lost += w.lost, leaves += w.leaves, evictions += w.evictions;
         ring_used_max = std::max(ring_used_max, w.ring_used_max);
         grants += world.checker().grants_checked(), values += world.checker().lvb_checked();
@@ -62,9 +63,9 @@ struct Totals {
         std::printf(
             "%s: %llu events, %llu reads, %llu writes (%llu pages, ring up to %llu), %llu joins, %llu crashes, %llu "
             "lost, "
-            "%llu leaves, %llu evictions seen; %llu requests, %llu grants and %llu values checked, %llu would block, "
+            "%llu fenced, %llu certified by their guardians, %llu leaves, %llu evictions seen; %llu requests, %llu grants and %llu values checked, %llu would block, "
             "%llu deadlocks, %llu no space\n",
-            what, n(events), n(reads), n(writes), n(pages), n(ring_used_max), n(joins), n(crashes), n(lost), n(leaves),
+            what, n(events), n(reads), n(writes), n(pages), n(ring_used_max), n(joins), n(crashes), n(lost), n(fenced), n(certified), n(leaves),
             n(evictions), n(requests), n(grants), n(values), n(refused), n(deadlocks), n(no_space));
     }
     static unsigned long long n(std::uint64_t v) { return v; }

@@ -172,6 +172,7 @@ void World::handle(const Event& event) {
     }
     Host& host = *hosts_[event.host];
     if (event.kind == EventKind::start_process) return start_process(host);
+    if (event.kind == EventKind::guardian) return guardian_acts(host, static_cast<LifeId>(event.argument));
     if (event.kind == EventKind::resume) {
         if (host.paused && now_ >= host.paused_until) resume(host);
         return;
@@ -193,15 +194,21 @@ void World::handle_of_host(const Event& event, Host& host) {
         process.wake_at = forever;
         break;
     case EventKind::client: {
-        if (process.ending || process.leaving) return;
+        if (process.ending || process.leaving || process.fencing) return;
         process.load.act(now_);
         const auto gap = static_cast<std::uint64_t>(client_gap_ * 2);
         if (!load_.quiet) add_event(EventKind::client, host, now_ + 1 + static_cast<Time>(prng_.below(gap)));
         break;
     }
     case EventKind::hold_end:
-        if (process.ending) return;
+        if (process.ending || process.fencing) return;
         process.load.hold_end(static_cast<KeyIndex>(event.argument & 0xffff), event.argument >> 16, now_);
+        break;
+    case EventKind::clients_stopped:
+        if (process.ending) return;
+        lives_.clients_gone(process.life, now_);
+        checker_.life_ended(process.life, now_);
+        process.core.clients_stopped();
         break;
     case EventKind::end_process:
         kill(host, LifeEnd::crashed);
@@ -220,7 +227,7 @@ void World::begin_quiet() {
     for (auto& host : hosts_) {
         host->crash_at_next_io = false;
         if (host->paused) resume(*host);
-        if (!host->process || host->process->ending) continue;
+        if (!host->process || host->process->ending || host->process->fencing) continue;
         host->process->load.quiesce(now_);
         pump(*host);
     }
@@ -266,6 +273,7 @@ void World::check_end() {
         const std::string who = "host " + std::to_string(host->index);
         if (!host->process || host->process->ending) continue;
         const Process& process = *host->process;
+        if (process.fencing) throw Violation("I8: " + who + " was asked to stop and never ended");
         if (process.leaving) throw Violation("I8: " + who + " never finished its clean leave");
         if (!process.joined) {
             if (now_ - process.started_at > timing_.dead().ns * 4 + timing_.io_timeout.ns * 4)

@@ -33,7 +33,7 @@ struct WorldOptions {
 
 struct WorldStatistics {
     std::uint64_t events = 0, reads = 0, writes = 0, joins = 0, crashes = 0, lost = 0, leaves = 0, evictions = 0,
-                  join_failures = 0;
+                  join_failures = 0, fenced = 0, certified = 0;
     std::uint64_t warnings = 0, pages = 0, ring_used_max = 0;
 };
 
@@ -74,6 +74,8 @@ private:
     void start_process(Host& host);
     void kill(Host& host, LifeEnd how);
     void orphan_io(LifeId life);
+    void call_guardian(const Host& host, LifeId life);
+    void guardian_acts(const Host& host, LifeId life);
     void schedule_restart(Host& host);
     void begin_leave(Host& host);
 

@@ -2,6 +2,7 @@
 // Births, deaths and everything else that goes wrong in the world.
 #include <algorithm>
 
+#include "heartbeat/last_image.hpp"
 #include "tests/sim/violation.hpp"
 #include "tests/sim/world.hpp"
 #include "tests/sim/world_host.hpp"
@@ -20,7 +21,7 @@ void World::start_process(Host& host) {
     identity.version = "sim";
     identity.pid = 100U + host.index;
     identity.nonce_seed = prng_.next();
-    const LifeId life = lives_.begin(host.index, host.clock, now_);
+    const LifeId life = lives_.begin(host.index, host.boot, host.clock, now_);
     host.process = std::make_unique<Process>(superblock_, timing_, std::move(identity), load_, life, host.index);
     host.process->started_at = now_;
     note("host " + std::to_string(host.index) + " starts life " + std::to_string(life));
@@ -44,6 +45,11 @@ void World::orphan_io(LifeId life) {
             else if (too_late || fate == 2) disk_.drop_steps(index);
         }
     });
+    Time landed = now_;
+    disk_.for_each_of(life, [&](IoIndex, const SimIo& io) {
+        if (io.write && io.steps_left != 0)
+            for (std::size_t i = 0; i < io.plan.step_count; ++i) landed = std::max(landed, io.plan.step[i]);
+    });
     for (const IoIndex index : late) {
         SimIo copy;
         copy.write = copy.orphan = true;
@@ -52,6 +58,7 @@ void World::orphan_io(LifeId life) {
         IoPlan plan;
         plan.step_count = 1;
         plan.step[0] = plan.done = faults_.late_landing(now_, prng_);
+        landed = std::max(landed, plan.step[0]);
         disk_.drop_steps(index);
         const IoIndex landing = disk_.submit(std::move(copy), plan, prng_);
         queue_.add({.at = plan.step[0], .argument = std::uint64_t{landing} << 8, .kind = EventKind::io_step});
@@ -59,6 +66,45 @@ void World::orphan_io(LifeId life) {
         note("a write of life " + std::to_string(life) + " will land at " + std::to_string(plan.step[0] / 1'000));
     }
     disk_.for_each_of(life, [&](IoIndex index, SimIo&) { disk_.finish(index); });
+    lives_.get(life).landed_at = std::max(lives_.get(life).landed_at, landed);
+}
+
+// The guardian kills the clients of its dead daemon, waits until nothing of it can land any more, and says in the slot
+// that the life is over. It dies with its host.
+void World::call_guardian(const Host& host, LifeId life) {
+    const Life& dead = lives_.get(life);
+    if (!faults_.has(Fault::guardian) || !dead.joined || prng_.one_in(3)) return;
+    const auto grace = static_cast<std::uint64_t>(timing_.told().ns);
+    const Time at = std::max(now_ + static_cast<Time>(prng_.below(prng_.one_in(2) ? grace / 8 + 1 : grace)), dead.landed_at) + 1;
+    queue_.add({.at = at, .argument = life, .life = 0, .host = host.index, .kind = EventKind::guardian});
+}
+
+void World::guardian_acts(const Host& host, LifeId life) {
+    const Life& dead = lives_.get(life);
+    if (host.boot != dead.boot || !lives_.may_be_certified(dead, now_)) return;
+    lives_.clients_gone(life, now_);
+    const auto& geometry = superblock_.geometry;
+    const std::uint64_t offset = geometry.slot_offset(dead.slot);
+    auto image = heartbeat::make_last_image(disk_.view(offset, geometry.block_bytes), superblock_.uuid, dead.slot,
+                                            offset, dead.incarnation, dead.submitted_sequence);
+    if (!image) return;
+    lives_.check_write(life, offset, *image, superblock_.uuid, now_);
+    const IoPlan plan = faults_.plan_write(now_, host.index, true, prng_);
+    note("guardian of host " + std::to_string(host.index) + " says that life " + std::to_string(life) + " is over, done at " +
+         std::to_string(plan.done / 1'000) + (plan.ok ? "" : " with an error"));
+    ++statistics_.certified;
+    SimIo io;
+    io.write = io.orphan = true;
+    io.host = host.index;
+    io.offset = offset;
+    io.submitted_at = now_;
+    io.bytes = std::move(*image);
+    const IoIndex index = disk_.submit(std::move(io), plan, prng_);
+    for (std::size_t i = 0; i < plan.step_count; ++i)
+        queue_.add({.at = plan.step[i], .argument = std::uint64_t{index} << 8 | i, .kind = EventKind::io_step});
+    disk_.finish(index);
+    if (!plan.ok)
+        queue_.add({.at = plan.done + timing_.io_timeout.ns * 12 / 10, .argument = life, .life = 0, .host = host.index, .kind = EventKind::guardian});
 }
 
 void World::kill(Host& host, LifeEnd how) {
@@ -74,6 +120,7 @@ void World::kill(Host& host, LifeEnd how) {
     host.crash_at_next_io = false;
     host.deferred.clear();
     orphan_io(life);
+    if (was_running && how == LifeEnd::crashed) call_guardian(host, life);
 }
 
 void World::schedule_restart(Host& host) {
@@ -129,6 +176,16 @@ void World::node_event(Host& host, const node::NodeEvent& event) {
         if (!process.leaving) throw Violation("I8: " + who + " left without being asked");
         ++statistics_.leaves;
         ends(LifeEnd::left);
+    } else if (const auto* begun = std::get_if<node::FenceBegun>(&event)) {
+        note(who + " stops its clients: " + begun->reason);
+        process.fencing = true;
+        const auto grace = static_cast<std::uint64_t>(timing_.told().ns);
+        add_event(EventKind::clients_stopped, host, now_ + static_cast<Time>(prng_.below(grace)));
+    } else if (const auto* fenced = std::get_if<node::Fenced>(&event)) {
+        note(who + " is fenced: " + fenced->reason);
+        ++statistics_.fenced;
+        if (!process.fence_requested) throw Violation("I8: " + who + " was fenced without being asked to stop");
+        ends(LifeEnd::fenced);
     } else if (const auto* lost = std::get_if<node::LeaseLost>(&event)) {
         note(who + " lost its lease: " + lost->reason);
         ++statistics_.lost;
@@ -158,7 +215,7 @@ World::Host* World::random_host(bool must_be_live) {
     for (std::size_t i = 0; i < hosts_.size(); ++i) {
         Host& host = *hosts_[(first + i) % hosts_.size()];
         if (!host.process || host.process->ending || host.paused) continue;
-        if (must_be_live && (!host.process->joined || host.process->leaving)) continue;
+        if (must_be_live && (!host.process->joined || host.process->leaving || host.process->fencing)) continue;
         return &host;
     }
     return nullptr;

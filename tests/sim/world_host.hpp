@@ -17,6 +17,7 @@ struct World::Process {
     bool joined = false;
     bool ending = false;                      // said Left, LeaseLost or JoinFailed
     bool leaving = false;
+    bool fencing = false;                     // said FenceBegun
     bool fence_requested = false;
     std::uint32_t idle_wakes = 0;
     std::uint64_t wake_serial = 0;

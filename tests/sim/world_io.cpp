@@ -99,7 +99,12 @@ std::string World::describe_write(const node::Write& write, NodeIndex slot) cons
         static_cast<void>(disk::decode_slot_records(write.bytes, write.offset, records).has_value());
     }
     for (const auto& record : records)
-        if (const auto* entry = std::get_if<disk::LockEntry>(&record)) {
+        if (const auto* evict = std::get_if<disk::EvictEntry>(&record)) {
+            const auto& fact = evict->evict;
+            line += "; node " + std::to_string(evict->node) + " generation " + std::to_string(fact.incarnation.generation) +
+                    (fact.incarnation.question() ? " answered" : " dead") + (fact.settled ? ", settled" : "") +
+                    (fact.retracted ? ", retracted" : "");
+        } else if (const auto* entry = std::get_if<disk::LockEntry>(&record)) {
             const auto& lock = entry->lock;
             line += "; " + entry->key.name.substr(0, 5) + " " + locks::text(lock.held);
             if (lock.phase != disk::Phase::none)

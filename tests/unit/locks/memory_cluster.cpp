@@ -37,6 +37,7 @@ NodeCore& MemoryCluster::start(NodeIndex node) {
     id.host.bytes[0] = static_cast<std::uint8_t>(node + 1);
     id.boot = static_cast<std::uint64_t>(n.life) + 1;
     id.nonce_seed = node * 1000U + static_cast<unsigned>(n.life);
+    id.hold_evictions = hold_evictions;
     ++n.life;
     n.core = std::make_unique<NodeCore>(superblock, timing, id);
     n.client.events.clear();

@@ -60,6 +60,7 @@ public:
     disk::Superblock superblock;
     heartbeat::Timing timing = heartbeat::default_timing;
     Duration latency = microseconds(200);
+    bool hold_evictions = false;           // of nodes that start from now on
     std::map<NodeIndex, Node> nodes;
     std::vector<std::byte> bytes;
     std::vector<Write> held;               // writes that have not landed

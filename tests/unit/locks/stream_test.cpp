@@ -168,6 +168,40 @@ TEST(Stream, OneAcquireAndReleaseStaysInTheSlot) {
     }
 }
 
+// What was changed later is not shown earlier: a batch that cannot take all changes leaves the newest of them out, also
+// those of records that it carries again with what they said before.
+TEST(Stream, ChangesAreShownInTheirOrder) {
+    LogWriter log(320, 8);
+    const EntryId mark = log.add();
+    log.update(mark, encoded({"ls", "mark"}, 1));
+    Batch batch;
+    log.compose(batch);
+    std::vector<EntryId> entries;
+    for (int i = 0; i < 400; ++i) {
+        entries.push_back(log.add());
+        log.update(entries.back(), encoded({"ls", "r" + std::to_string(i)}, 7));
+    }
+    log.update(mark, encoded({"ls", "mark"}, 2));         // "all of these are published"
+    State seen;
+    int batches = 0;
+    for (; log.dirty() && batches < 100; ++batches) {
+        log.compose(batch);
+        std::vector<disk::Record> records;
+        for (const Batch::Page& page : batch.pages)
+            for (const disk::Record& record : Disk::decoded(page.bytes)) records.push_back(record);
+        for (const disk::Record& record : Disk::decoded(batch.inline_bytes)) records.push_back(record);
+        for (const disk::Record& record : records) {
+            const auto& entry = std::get<disk::LockEntry>(record);
+            seen[entry.key] = entry.lock.ticket;
+        }
+        if (seen[{"ls", "mark"}] == 2) {
+            EXPECT_EQ(seen.size(), 401U) << "after batch " << batches;
+        }
+    }
+    EXPECT_GT(batches, 1);
+    EXPECT_EQ(seen.size(), 401U);
+}
+
 TEST(Replica, MissingPagesAreNeverSkipped) {
     LogWriter log(disk::inline_capacity(512), 15);
     Disk disk(15);
