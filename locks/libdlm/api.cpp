@@ -51,13 +51,16 @@ dlm_lshandle_t open_lockspace(const char* name) {
     return handle;
 }
 
-// A descriptor whose handle this process does not know (inherited under another number, or received).
+// A descriptor whose handle this process does not know.
 int dispatch_unknown(int fd) {
-    sdlm::wire::Callback callback;
+    sdlm::wire::CallbackPacket packet;
     for (;;) {
-        const int error = receive_callback(fd, callback);
-        if (error != 0) return error;
-        deliver_to_program(callback);
+        if (const int error = receive_callbacks(fd, packet, Leave::no)) return error;
+        sdlm::wire::Callback callback;
+        for (std::size_t at = 0, taken = 0; at < packet.size; at += taken) {
+            if (sdlm::wire::decode_first(packet.span().subspan(at), callback, taken) != nullptr) return EPROTO;
+            deliver_to_program(callback);
+        }
     }
 }
 

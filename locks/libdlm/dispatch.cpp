@@ -71,7 +71,7 @@ int Handle::dispatch_one() {
     int error = 0;
     {
         const Guard guard(receive_mutex_);
-        error = shut_.load() ? ENOTCONN : receive_callback(callbacks_.get(), callback);
+        error = shut_.load() ? ENOTCONN : next_callback(callback);
         if (error == 0 && callback.kind == wire::CallbackKind::completion) {
             note(callback);
             if ((callback.function & waiter_bit) != 0 && deliver_waiter(callback)) return 0;

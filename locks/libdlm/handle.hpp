@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// One open lockspace handle: two sockets, what this process knows of the locks it made through them, and the thread
-// that delivers, if there is one. A forked child shares the sockets and has a copy of the rest. see CLIENT.md
+// One open lockspace handle: two sockets and a ring, what this process knows of the locks it made through them, and the
+// thread that delivers, if there is one. A forked child shares the sockets and has a copy of the rest. see CLIENT.md
 #pragma once
 #include <pthread.h>
 #include <sys/types.h>
@@ -15,6 +15,7 @@
 #include "locks/libdlm/libdlm.h"
 #include "locks/libdlm/transport.hpp"
 #include "locks/wire/message.hpp"
+#include "locks/wire/request_ring.hpp"
 
 namespace sdlm::client {
 
@@ -61,6 +62,7 @@ public:
     const std::string& name() const { return name_; }
     const std::string& run_dir() const { return run_dir_; }
     int callbacks_fd() const { return callbacks_.get(); }
+    bool is_callbacks_socket(std::uint64_t inode) const { return callbacks_inode_ == inode; }
     std::uint64_t owner() const { return owner_; }
 
     // Each returns 0 or errno. The request is complete but for sequence and tid.
@@ -96,11 +98,10 @@ private:
     struct Shared;                               // memory shared with forked children
     struct Known {                               // a lock as far as completions have been delivered
         wire::Cookies cookies;                   // of the operation under way
-        std::uint8_t mode = 0;
-        bool busy = true;
+        bool busy = false;                       // changed by mark() only
     };
 
-    Handle(std::string_view name, const std::string& run_dir, Descriptor requests, Descriptor callbacks,
+    Handle(std::string_view name, const std::string& run_dir, Descriptor requests, Descriptor callbacks, void* ring,
            std::uint64_t owner, Shared* shared);
 
     bool single() const;                         // no other process has used the sockets
@@ -108,13 +109,19 @@ private:
     std::uint32_t take_reserved_id();
     template <class M>
     int send(const M& request);
+    // A request without an answer: into the ring, if there is one.
+    template <class M>
+    int submit(const M& request);
     template <class M>
     int exchange(M& request, wire::Message& answer);
     template <class M>
     int exchange_locked(M& request, wire::Message& answer);
     int lost();
+    void forget(std::uint32_t id);
+    void mark(Known& known, bool busy);          // under table_mutex_
     void note(const wire::Callback& callback);
-    void deliver(const wire::Callback& callback);
+    int next_callback(wire::Callback& callback);
+    int next_callback_locked(wire::Callback& callback);
     bool deliver_waiter(const wire::Callback& callback);
     void end_of_callbacks();
     void wake_waiters();
@@ -125,14 +132,22 @@ private:
     const std::string name_;
     const std::string run_dir_;                  // of the daemon, as it was found when the handle was opened
     Descriptor requests_, callbacks_;
+    const std::uint64_t callbacks_inode_;
     const std::uint64_t owner_;
     Shared* const shared_;
 
+    Mutex ring_mutex_;                           // taken last, held by no call that waits
+    void* const ring_memory_;                    // null: there is none
+    wire::RingWriter ring_;                      // this process' alone, not its forked children's
+
     Mutex table_mutex_;
     std::unordered_map<std::uint32_t, Known> known_;
+    std::atomic<std::uint32_t> under_way_ = 0;   // busy ones of known_
     std::vector<std::uint32_t> reserved_;
 
     Mutex receive_mutex_;                        // from taking a callback to having filled in a waiter's lksb
+    wire::CallbackPacket head_;                  // a copy of the packet at the head of the socket
+    std::uint64_t head_number_ = 0;              // which one; 0: none
     Mutex waiting_mutex_;
     pthread_cond_t waiting_changed_ = PTHREAD_COND_INITIALIZER;
     std::unordered_map<std::uint64_t, Waiter*> waiters_;

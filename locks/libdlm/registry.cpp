@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "locks/libdlm/registry.hpp"
 
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -92,7 +93,11 @@ Use Use::of_fd(int fd) {
     Registry& r = Registry::instance();
     Use use;
     const Guard guard(r.mutex);
-    use.link(r.find([=](const Handle* h) { return h->callbacks_fd() == fd; }));
+    Handle* handle = r.find([=](const Handle* h) { return h->callbacks_fd() == fd; });
+    struct stat status {};
+    if (handle == nullptr && ::fstat(fd, &status) == 0)
+        handle = r.find([&](const Handle* h) { return h->is_callbacks_socket(status.st_ino); });
+    use.link(handle);
     return use;
 }
 

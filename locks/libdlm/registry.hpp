@@ -12,7 +12,7 @@ class Use {
 public:
     Use() = default;
     explicit Use(void* handle);                  // empty unless it is an open handle
-    static Use of_fd(int fd);
+    static Use of_fd(int fd);                    // also under another number (dup)
     // Another handle of the same lockspace through which this process made the lock.
     static Use of_sibling(const Handle& handle, std::uint32_t id);
     // Opens it, or makes it and opens it, on first use. Empty: `error` is set.

@@ -135,20 +135,25 @@ int receive(int fd, wire::Message& message, OnSignal on_signal) {
     }
 }
 
-int receive_callback(int fd, wire::Callback& callback) {
-    std::byte buffer[wire::message_bytes_max + 1];
-    const ssize_t got = receive_bytes(fd, buffer, sizeof buffer, MSG_DONTWAIT);
+int receive_callbacks(int fd, wire::CallbackPacket& packet, Leave leave) {
+    const int flags = MSG_DONTWAIT | (leave == Leave::in_socket ? MSG_PEEK : 0);
+    const ssize_t got = receive_bytes(fd, packet.bytes.data(), packet.bytes.size(), flags);
+    packet.size = got > 0 ? static_cast<std::size_t>(got) : 0;
     if (got == 0) return ENOTCONN;
     if (got < 0) return errno == EWOULDBLOCK ? EAGAIN : errno;
-    const std::span<const std::byte> packet(buffer, static_cast<std::size_t>(got));
-    return wire::decode(packet, callback) == nullptr ? 0 : EPROTO;
+    return 0;
+}
+
+void drop_callbacks(int fd) {
+    char none = 0;
+    (void)receive_bytes(fd, &none, 0, MSG_DONTWAIT);
 }
 
 void wait_for_ever(int fd) { set_patience(fd, 0); }
 
-int receive_welcome(int fd, wire::Welcome& welcome, Descriptor& callbacks) {
+int receive_welcome(int fd, wire::Welcome& welcome, Descriptor& callbacks, Descriptor& ring) {
     std::byte buffer[wire::message_bytes_max + 1];
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+    alignas(cmsghdr) char control[CMSG_SPACE(2 * sizeof(int))];
     iovec part{buffer, sizeof buffer};
     msghdr header{};
     header.msg_iov = &part;
@@ -165,6 +170,9 @@ int receive_welcome(int fd, wire::Welcome& welcome, Descriptor& callbacks) {
         int number = -1;
         std::memcpy(&number, CMSG_DATA(c), sizeof number);
         callbacks = Descriptor(number);
+        if (c->cmsg_len < CMSG_LEN(2 * sizeof(int))) continue;
+        std::memcpy(&number, CMSG_DATA(c) + sizeof number, sizeof number);
+        ring = Descriptor(number);
     }
     wire::Message message;
     const std::span<const std::byte> packet(buffer, static_cast<std::size_t>(got));

@@ -40,12 +40,16 @@ int connect_lockspace(const std::string& run_dir, std::string_view name, Descrip
 
 // Blocks while the socket is full. ENOTCONN when the daemon has ended the connection.
 int send_packet(int fd, const wire::Packet& packet);
-// `message` is set on 0. EAGAIN: nothing there (receive_callback); ENOTCONN: end; EPROTO: not a message. With
-// `interruptible` an EINTR is the caller's.
+// `message` is set on 0. ENOTCONN: end; EPROTO: not a message. With `interruptible` an EINTR is the caller's.
 enum class OnSignal { go_on, interrupt };
 int receive(int fd, wire::Message& message, OnSignal on_signal = OnSignal::go_on);
-int receive_callback(int fd, wire::Callback& callback);         // never blocks
 void wait_for_ever(int fd);                                     // connections start with a bound of 10 s
-int receive_welcome(int fd, wire::Welcome& welcome, Descriptor& callbacks);
+// `ring`: empty when the daemon offers none.
+int receive_welcome(int fd, wire::Welcome& welcome, Descriptor& callbacks, Descriptor& ring);
+
+// A packet of callbacks. Never blocks. EAGAIN: nothing there; ENOTCONN: end.
+enum class Leave : bool { no, in_socket };
+int receive_callbacks(int fd, wire::CallbackPacket& packet, Leave leave);
+void drop_callbacks(int fd);                                    // the packet that was left in the socket
 
 }  // namespace sdlm::client

@@ -28,9 +28,10 @@ constexpr std::uint16_t type_of() {
 }
 static_assert(type_of<AskVersion>() == 1 && type_of<Hello>() == 6 && type_of<Callback>() == 13);
 
+template <class P>
 class Writer {
 public:
-    explicit Writer(Packet& out) : out_(out) { out_.size = 0; }
+    explicit Writer(P& out) : out_(out) {}
     template <class U>
     void put(U value) {
         static_assert(std::is_unsigned_v<U>);
@@ -60,7 +61,7 @@ public:
     void fail(const char*) { SDLM_UNREACHABLE(); }           // the sender's own value is out of its range
 
 private:
-    Packet& out_;
+    P& out_;
 };
 
 class Reader {
@@ -154,6 +155,8 @@ void fields(C& c, M& m) {
         each(c, m.sequence, m.node, m.pid, m.tid);
     } else if constexpr (std::is_same_v<T, ReserveIds>) {
         each(c, m.sequence, m.count);
+    } else if constexpr (std::is_same_v<T, Doorbell>) {
+        each(c, m.sequence);
     } else if constexpr (std::is_same_v<T, Reply>) {
         each(c, m.sequence, m.error, m.id, m.completes);
     } else if constexpr (std::is_same_v<T, ReservedIds>) {
@@ -171,17 +174,21 @@ constexpr std::size_t lock_bytes_max = header_bytes + 5 * 4 + 2 + 8 + 4 * 8 + lv
 constexpr std::size_t ids_bytes_max = header_bytes + 2 * 4 + reserve_max * 4;
 static_assert(lock_bytes_max <= message_bytes_max && ids_bytes_max <= message_bytes_max, "the two longest messages");
 
-template <class M>
-void encode_one(const M& message, Packet& out) {
-    Writer writer(out);
+constexpr std::size_t callback_bytes_max = header_bytes + 5 + 2 * 4 + 3 * 8 + lvb_bytes;
+
+// Behind what is in `out` already.
+template <class M, class P>
+void encode_one(const M& message, P& out) {
+    const std::size_t start = out.size;
+    Writer<P> writer(out);
     writer.put(std::uint32_t{0});
     writer.put(type_of<M>());
     writer.put(std::uint16_t{0});
     fields(writer, message);
-    const std::size_t size = out.size;
-    out.size = 0;
-    writer.put(static_cast<std::uint32_t>(size));
-    out.size = size;
+    const std::size_t end = out.size;
+    out.size = start;
+    writer.put(static_cast<std::uint32_t>(end - start));
+    out.size = end;
 }
 
 const char* decode_header(std::span<const std::byte> packet, std::uint16_t& type) {
@@ -213,14 +220,20 @@ const char* decode_any(std::uint16_t type, std::span<const std::byte> packet, Me
 }  // namespace
 
 void encode(const Message& message, Packet& out) {
+    out.size = 0;
     std::visit([&](const auto& m) {
         if constexpr (!std::is_same_v<std::decay_t<decltype(m)>, std::monostate>) encode_one(m, out);
-        else out.size = 0;
     }, message);
 }
-void encode(const Lock& message, Packet& out) { encode_one(message, out); }
-void encode(const Unlock& message, Packet& out) { encode_one(message, out); }
-void encode(const Callback& message, Packet& out) { encode_one(message, out); }
+void encode(const Lock& message, Packet& out) { out.size = 0, encode_one(message, out); }
+void encode(const Unlock& message, Packet& out) { out.size = 0, encode_one(message, out); }
+void encode(const Callback& message, Packet& out) { out.size = 0, encode_one(message, out); }
+
+bool CallbackPacket::append(const Callback& callback) {
+    if (bytes.size() - size < callback_bytes_max) return false;
+    encode_one(callback, *this);
+    return true;
+}
 
 const char* decode(std::span<const std::byte> packet, Message& out) {
     std::uint16_t type = 0;
@@ -233,6 +246,14 @@ const char* decode(std::span<const std::byte> packet, Callback& out) {
     if (const char* problem = decode_header(packet, type)) return problem;
     if (type != type_of<Callback>()) return "not a callback";
     return decode_body(packet, out);
+}
+
+const char* decode_first(std::span<const std::byte> packet, Callback& out, std::size_t& taken) {
+    if (packet.size() < header_bytes) return "shorter than a header";
+    const auto length = Reader(packet).get<std::uint32_t>();
+    if (length > packet.size()) return "length field beyond the packet";
+    taken = length;
+    return decode(packet.first(length), out);
 }
 
 }  // namespace sdlm::wire

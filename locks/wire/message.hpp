@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// The messages between libdlm and the node daemon as checked values, and their bytes. One packet of a SOCK_SEQPACKET
-// socket is one message. Nothing here does I/O or allocates; libdlm is built from the same sources. see CLIENT.md
+// The messages between libdlm and the node daemon as checked values, and their bytes. A packet of a SOCK_SEQPACKET
+// socket is one message, but for callbacks, which share packets. Nothing here does I/O or allocates; libdlm is built
+// from the same sources. see CLIENT.md
 #pragma once
 #include <array>
 #include <cstddef>
@@ -11,11 +12,12 @@
 
 namespace sdlm::wire {
 
-inline constexpr std::uint32_t protocol_version = 1;
+inline constexpr std::uint32_t protocol_version = 2;
 inline constexpr std::size_t name_bytes_max = 64;            // of lockspaces and resources
 inline constexpr std::size_t lvb_bytes = 32;
 inline constexpr std::size_t header_bytes = 8;
 inline constexpr std::size_t message_bytes_max = 1024;       // of any message; asserted by the codec
+inline constexpr std::size_t callback_packet_bytes = 4096;   // of a packet of callbacks
 inline constexpr std::uint32_t reserve_max = 240;            // ids asked for at once
 
 inline constexpr const char* control_socket_name = "dlm.sock";   // in the run directory
@@ -78,7 +80,7 @@ struct Hello {                                               // first message of
     std::uint32_t version = protocol_version;
     friend bool operator==(const Hello&, const Hello&) = default;
 };
-struct Welcome {                                             // its answer; carries the callback descriptor
+struct Welcome {                                             // its answer; carries the callback socket and the ring
     std::uint32_t version = protocol_version;
     std::int32_t error = 0;
     std::uint64_t owner = 0;
@@ -125,6 +127,11 @@ struct ReserveIds {
     std::uint32_t count = 0;                                 // 1 .. reserve_max
     friend bool operator==(const ReserveIds&, const ReserveIds&) = default;
 };
+// There are requests in the ring. With a sequence number: answered when they have been taken.
+struct Doorbell {
+    std::uint32_t sequence = 0;
+    friend bool operator==(const Doorbell&, const Doorbell&) = default;
+};
 struct Reply {
     std::uint32_t sequence = 0;
     std::int32_t error = 0;                                  // errno
@@ -158,7 +165,7 @@ struct Callback {
 };
 
 using Message = std::variant<std::monostate, AskVersion, CreateLockspace, ReleaseLockspace, SettleOwner, ControlReply,
-                             Hello, Welcome, Lock, Unlock, Purge, ReserveIds, Reply, Callback, ReservedIds>;
+                             Hello, Welcome, Lock, Unlock, Purge, ReserveIds, Reply, Callback, ReservedIds, Doorbell>;
 
 // Bytes of an encoded message.
 struct Packet {
@@ -166,6 +173,15 @@ struct Packet {
     std::size_t size = 0;
     Packet() {}
     std::span<const std::byte> span() const { return std::span(bytes).first(size); }
+};
+
+// Bytes of several encoded callbacks, one after the other.
+struct CallbackPacket {
+    std::array<std::byte, callback_packet_bytes> bytes;      // not cleared
+    std::size_t size = 0;
+    CallbackPacket() {}
+    std::span<const std::byte> span() const { return std::span(bytes).first(size); }
+    bool append(const Callback& callback);                   // false: it does not fit any more
 };
 
 void encode(const Message& message, Packet& out);            // not of monostate
@@ -177,5 +193,7 @@ void encode(const Callback& message, Packet& out);
 const char* decode(std::span<const std::byte> packet, Message& out);
 // The same for a packet that can only be a Callback: no other type is accepted.
 const char* decode(std::span<const std::byte> packet, Callback& out);
+// The first callback of several, and the bytes it takes.
+const char* decode_first(std::span<const std::byte> packet, Callback& out, std::size_t& taken);
 
 }  // namespace sdlm::wire

@@ -278,7 +278,7 @@ void print(const Figures& f, const Options& options) {
         "new lock_wait                          p50 %9.1f us   p99 %9.1f us   = %.2f of 2 floors + 1 round trip\n",
         f.lock_fresh.us(50), f.lock_fresh.us(99), ratio(f.lock_fresh.us(50), limit));
     std::printf("socket, one way                        %12.0f packets/s\n", f.packets);
-    std::printf("cached pairs, %4u in flight           %12.0f pairs/s = 4 packets each: %.2f of the socket's rate\n",
+    std::printf("cached pairs, %4u in flight           %12.0f pairs/s = 4 messages each: %.2f of the socket's rate\n",
                 options.in_flight, f.cached, ratio(f.cached * 4, f.packets));
     std::printf("    processor time of a pair: client %.1f us, daemon %.1f us\n", f.client_us, f.daemon_us);
     std::printf("new pairs, %4u in flight              %12.0f pairs/s\n", options.in_flight, f.fresh);

@@ -24,32 +24,37 @@ constexpr std::uint32_t mode_default = 0660;
 constexpr std::size_t arrivals_max = 256;
 constexpr unsigned accepts_per_round = 16;
 constexpr int callback_buffer_bytes = 1 << 20;
-constexpr unsigned packets_at_end = 1 << 16;     // a socket's buffer holds fewer
+constexpr unsigned messages_at_end = 1 << 16;    // a socket's buffer and a ring hold fewer
 
 std::uint64_t next_token() {
     static std::uint64_t token = 0;
     return ++token;
 }
 
-int send_welcome(int fd, const wire::Welcome& welcome, int callbacks) {
+// With the callback socket and the ring, as far as there are any.
+int send_welcome(int fd, const wire::Welcome& welcome, int callbacks, int ring) {
     wire::Packet packet;
     wire::encode(wire::Message(welcome), packet);
     iovec part{packet.bytes.data(), packet.size};
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+    const std::array<int, 2> passed = {callbacks, ring};
+    const std::size_t bytes = sizeof(int) * (callbacks < 0 ? 0U : ring < 0 ? 1U : 2U);
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof passed)] = {};
     msghdr header{};
     header.msg_iov = &part;
     header.msg_iovlen = 1;
-    if (callbacks >= 0) {
+    if (bytes > 0) {
         header.msg_control = control;
-        header.msg_controllen = sizeof control;
+        header.msg_controllen = CMSG_SPACE(bytes);
         cmsghdr* c = CMSG_FIRSTHDR(&header);
         c->cmsg_level = SOL_SOCKET;
         c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(sizeof(int));
-        std::memcpy(CMSG_DATA(c), &callbacks, sizeof callbacks);
+        c->cmsg_len = CMSG_LEN(bytes);
+        std::memcpy(CMSG_DATA(c), passed.data(), bytes);
     }
     return ::sendmsg(fd, &header, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? errno : 0;
 }
+
+int refuse(int fd, std::int32_t error) { return send_welcome(fd, {.error = error}, -1, -1); }
 
 void widen(int fd) {
     const int bytes = callback_buffer_bytes;
@@ -126,7 +131,7 @@ void ClientLockspace::accept_some() {
         socklen_t bytes = sizeof arrival.peer;
         if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &arrival.peer, &bytes) != 0) continue;
         if (!may_come(arrival.peer)) {
-            (void)send_welcome(fd, {.error = EMFILE}, -1);
+            (void)refuse(fd, EMFILE);
             continue;
         }
         if (arrivals_.size() == arrivals_max) {
@@ -154,11 +159,11 @@ void ClientLockspace::greet(int fd) {
     const auto* hello = std::get_if<wire::Hello>(&message);
     if (problem != nullptr || hello == nullptr) return;
     if (hello->version != wire::protocol_version) {
-        (void)send_welcome(fd, {.error = EPROTO}, -1);
+        (void)refuse(fd, EPROTO);
         return;
     }
     if (locks_.lost()) {
-        (void)send_welcome(fd, {.error = ENOTCONN}, -1);
+        (void)refuse(fd, ENOTCONN);
         return;
     }
     if (const int error = welcome(std::move(arrival)))
@@ -170,7 +175,7 @@ int ClientLockspace::welcome(Arrival arrival) {
     int pair[2] = {-1, -1};
     if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
         const int error = errno;
-        (void)send_welcome(arrival.fd.get(), {.error = error}, -1);
+        (void)refuse(arrival.fd.get(), error);
         return error;
     }
     UniqueFd own(pair[0]), theirs(pair[1]);
@@ -179,8 +184,11 @@ int ClientLockspace::welcome(Arrival arrival) {
     const std::uint64_t token = next_token();
     const ucred peer = arrival.peer;
     const int callbacks = own.get();
-    if (const int error = send_welcome(fd, {.owner = token}, theirs.get())) return error;
-    auto owner = std::make_unique<ClientOwner>(locks_, std::move(arrival.fd), std::move(own), peer, token);
+    UniqueFd ring_fd;
+    ClientRing ring = ClientRing::create(ring_fd);
+    if (const int error = send_welcome(fd, {.owner = token}, theirs.get(), ring_fd.get())) return error;
+    auto owner = std::make_unique<ClientOwner>(locks_, std::move(arrival.fd), std::move(own), std::move(ring), peer,
+                                               token);
     const dlm::OwnerId id = owner->id();
     if (owner_of_id_.size() <= id) owner_of_id_.resize(id + 1);
     SDLM_ASSERT(owner_of_id_[id] == nullptr);
@@ -198,34 +206,36 @@ void ClientLockspace::mark(dlm::OwnerId id) {
 }
 
 void ClientLockspace::requests_ready(dlm::OwnerId id) {
-    const auto taken = owner_of_id_[id]->serve(batch_, packets_per_round, reactor_.now());
+    ClientOwner& owner = *owner_of_id_[id];
+    const auto taken = owner.serve(batch_, messages_per_round, reactor_.now());
     if (!taken) return end(id);
     mark(id);
-    if (*taken >= busy_packets) set_pace(id, ClientOwner::Pace::timed);
+    if (owner.pace == ClientOwner::Pace::timed) return;
+    if (owner.under_way() >= busy_operations || !owner.rest()) set_timed(id);
 }
 
-// A packet that wakes the daemon costs both sides more than all the rest of it; a busy client's packets are collected.
-void ClientLockspace::set_pace(dlm::OwnerId id, ClientOwner::Pace pace) {
+// A request that wakes the daemon costs both sides more than all the rest of
+// it; a busy client's requests are collected.
+void ClientLockspace::set_timed(dlm::OwnerId id) {
     ClientOwner& owner = *owner_of_id_[id];
-    if (owner.pace == pace) return;
-    owner.pace = pace;
+    if (!owner.has_ring()) return;
+    owner.pace = ClientOwner::Pace::timed;
     owner.empty_looks = 0;
-    reactor_.change_watch(owner.requests_fd(), pace == ClientOwner::Pace::timed ? 0 : POLLIN);
-    if (pace == ClientOwner::Pace::timed) timed_.push_back(id);
+    timed_.push_back(id);
 }
 
 Instant ClientLockspace::look(Instant now) {
     for (const dlm::OwnerId id : std::exchange(timed_, {})) {
         ClientOwner* owner = owner_of_id_[id].get();
         if (owner == nullptr || owner->pace != ClientOwner::Pace::timed) continue;
-        const auto taken = owner->serve(batch_, packets_per_round, now);
+        const auto taken = owner->serve_ring(messages_per_round, now);
         if (!taken) {
             end(id);
             continue;
         }
         if (*taken > 0) mark(id);
         owner->empty_looks = *taken > 0 ? 0 : owner->empty_looks + 1;
-        if (owner->empty_looks >= busy_looks_max) set_pace(id, ClientOwner::Pace::woken);
+        if (owner->empty_looks >= busy_looks_max && owner->rest()) owner->pace = ClientOwner::Pace::woken;
         else timed_.push_back(id);
     }
     return timed_.empty() ? never : now + busy_pause;
@@ -249,7 +259,7 @@ bool ClientLockspace::settle(std::uint64_t token) {
 
 // What the program asked for before it closed its descriptors counts.
 void ClientLockspace::drain_and_end(dlm::OwnerId id) {
-    if (owner_of_id_[id]->problem() == nullptr) (void)owner_of_id_[id]->serve(batch_, packets_at_end, reactor_.now());
+    if (owner_of_id_[id]->problem() == nullptr) (void)owner_of_id_[id]->serve(batch_, messages_at_end, reactor_.now());
     end(id);
 }
 

@@ -13,9 +13,9 @@ namespace sdlm::tools {
 
 inline constexpr std::size_t owners_max = 16384;                   // of one lockspace
 inline constexpr std::size_t owners_of_user_max = 1024;            // of one user other than root
-inline constexpr unsigned packets_per_round = 256;                 // taken from one owner
-inline constexpr unsigned busy_packets = 8;                        // at once: an owner that has many requests under way
-inline constexpr unsigned busy_looks_max = 4;                      // without a packet: not busy any more
+inline constexpr unsigned messages_per_round = 256;                // taken from one owner
+inline constexpr unsigned busy_operations = 8;                     // under way: the owner does not wait for each one
+inline constexpr unsigned busy_looks_max = 4;                      // without a request: not busy any more
 inline constexpr Duration busy_pause{40'000};                      // between two looks
 
 class ClientLockspace {
@@ -61,7 +61,7 @@ private:
     int welcome(Arrival arrival);
     void requests_ready(dlm::OwnerId id);
     void callbacks_ready(dlm::OwnerId id, std::uint32_t revents);
-    void set_pace(dlm::OwnerId id, ClientOwner::Pace pace);
+    void set_timed(dlm::OwnerId id);
     void flush_once();
     void flush(dlm::OwnerId id);
     void drain_and_end(dlm::OwnerId id);

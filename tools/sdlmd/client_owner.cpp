@@ -12,6 +12,8 @@ namespace sdlm::tools {
 namespace {
 
 constexpr std::size_t callbacks_waiting_max = std::size_t{1} << 19;
+constexpr std::size_t unsent_max = 1024;         // taken from the queue at once
+constexpr unsigned ring_messages_max = ~0U;      // a ring bounds them
 
 static_assert(wire::lvb_bytes == dlm::lvb_bytes);
 
@@ -57,18 +59,44 @@ std::span<const std::byte> PacketBatch::received(unsigned index) const {
     return std::span(bytes_[index]).first(headers_[index].msg_len);
 }
 
-int PacketBatch::send(int fd) {
-    for (unsigned i = 0; i < count_; ++i) vectors_[i] = {packets_[i].bytes.data(), packets_[i].size};
+int PacketBatch::send_prepared(int fd, unsigned count) {
     int sent = 0;
-    do sent = ::sendmmsg(fd, headers_.data(), count_, MSG_DONTWAIT | MSG_NOSIGNAL);
+    do sent = ::sendmmsg(fd, headers_.data(), count, MSG_DONTWAIT | MSG_NOSIGNAL);
     while (sent < 0 && errno == EINTR);
     return sent;
 }
 
-ClientOwner::ClientOwner(dlm::Lockspace& lockspace, UniqueFd requests, UniqueFd callbacks, const ucred& peer,
-                         std::uint64_t token)
-    : lockspace_(lockspace), requests_(std::move(requests)), callbacks_(std::move(callbacks)), peer_(peer),
-      token_(token), id_(lockspace.add_owner(static_cast<std::uint32_t>(peer.pid))), queue_(callbacks_waiting_max) {}
+int PacketBatch::send(int fd) {
+    for (unsigned i = 0; i < count_; ++i) vectors_[i] = {packets_[i].bytes.data(), packets_[i].size};
+    return send_prepared(fd, count_);
+}
+
+int PacketBatch::send_callbacks(int fd, std::span<const wire::Callback> callbacks) {
+    std::array<std::size_t, callback_packets_max> ends{};          // callbacks up to the end of each packet
+    unsigned packets = 0;
+    std::size_t put = 0;
+    for (; packets < callback_packets_max && put < callbacks.size(); ++packets) {
+        wire::CallbackPacket& packet = callback_packets_[packets];
+        packet.size = 0;
+        while (put < callbacks.size() && packet.append(callbacks[put])) ++put;
+        ends[packets] = put;
+        vectors_[packets] = {packet.bytes.data(), packet.size};
+    }
+    const int sent = send_prepared(fd, packets);
+    return sent <= 0 ? sent : static_cast<int>(ends[static_cast<unsigned>(sent) - 1]);
+}
+
+ClientOwner::ClientOwner(dlm::Lockspace& lockspace, UniqueFd requests, UniqueFd callbacks, ClientRing ring,
+                         const ucred& peer, std::uint64_t token)
+    : lockspace_(lockspace),
+      requests_(std::move(requests)),
+      callbacks_(std::move(callbacks)),
+      ring_memory_(std::move(ring)),
+      ring_(ring_memory_.reader()),
+      peer_(peer),
+      token_(token),
+      id_(lockspace.add_owner(static_cast<std::uint32_t>(peer.pid))),
+      queue_(callbacks_waiting_max) {}
 
 ClientOwner::~ClientOwner() { lockspace_.remove_owner(id_); }
 
@@ -83,18 +111,39 @@ bool ClientOwner::closed() const {
     return ((both[0].revents | both[1].revents) & (POLLHUP | POLLERR)) != 0;
 }
 
+// Up to where the client had written when this was called.
+bool ClientOwner::take_from_ring(Instant now, unsigned messages, unsigned& taken) {
+    if (!ring_) return true;
+    const std::uint32_t end = ring_.end();
+    for (; ring_.before(end) && taken < messages; ++taken) {
+        if (const char* problem = ring_.take(end, from_ring_)) return fail(problem);
+        if (!take(from_ring_.span(), now)) return false;
+    }
+    return true;
+}
+
+std::optional<unsigned> ClientOwner::serve_ring(unsigned messages, Instant now) {
+    unsigned taken = 0;
+    if (!take_from_ring(now, messages, taken)) return std::nullopt;
+    return taken;
+}
+
 // What was sent before the end counts: it may have been a lock that is to outlive its program.
-std::optional<unsigned> ClientOwner::serve(PacketBatch& batch, unsigned packets, Instant now) {
+std::optional<unsigned> ClientOwner::serve(PacketBatch& batch, unsigned messages, Instant now) {
     bool reset = false;
     unsigned taken = 0;
-    while (taken < packets) {
+    if (!take_from_ring(now, messages, taken)) return std::nullopt;
+    while (taken < messages) {
         const int got = batch.receive(requests_.get());
         if (got < 0 && errno == ECONNRESET && !reset) {
             reset = true;                        // told once, before the packets that are still there
             continue;
         }
-        if (got < 0 && !is_wait(errno)) return std::nullopt;
-        if (got < 0) break;
+        const int error = got < 0 ? errno : 0;
+        if (is_wait(error)) break;
+        // What was in the ring when these packets were sent, or when the socket was closed, goes before them: at most a
+        // full ring.
+        if (!take_from_ring(now, ring_messages_max, taken) || error != 0) return std::nullopt;
         for (unsigned i = 0; i < static_cast<unsigned>(got); ++i, ++taken) {
             if (batch.received(i).empty()) return std::nullopt;
             if (!take(batch.received(i), now)) return std::nullopt;
@@ -171,6 +220,12 @@ bool ClientOwner::on(const wire::ReserveIds& request, Instant) {
     return true;
 }
 
+// The ring has been read before this.
+bool ClientOwner::on(const wire::Doorbell& request, Instant) {
+    if (request.sequence != 0) replies_.push_back(wire::Reply{request.sequence, 0, 0, false});
+    return true;
+}
+
 // The client did not wait for an answer, so that its error can only come as a completion.
 void ClientOwner::fail_silent(dlm::LockId id, std::int32_t error, bool dead, const dlm::Cookies& cookies) {
     dlm::Callback failed;
@@ -203,15 +258,13 @@ bool ClientOwner::send_replies(PacketBatch& batch) {
 ClientOwner::Flow ClientOwner::flush(PacketBatch& batch) {
     if (!replies_.empty() && !send_replies(batch)) return Flow::gone;
     for (;;) {
-        while (unsent_.size() < PacketBatch::packets_max) {
+        while (unsent_.size() < unsent_max) {
             const auto next = queue_.pop();
             if (!next) break;
             unsent_.push_back(to_wire(*next));
         }
         if (unsent_.empty()) return Flow::open;
-        batch.clear();
-        for (const wire::Callback& callback : unsent_) wire::encode(callback, batch.add());
-        const int took = batch.send(callbacks_.get());
+        const int took = batch.send_callbacks(callbacks_.get(), unsent_);
         if (took < 0) return is_wait(errno) ? Flow::blocked : Flow::gone;
         unsent_.erase(unsent_.begin(), unsent_.begin() + took);
     }

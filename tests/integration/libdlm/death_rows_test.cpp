@@ -2,10 +2,12 @@
 // SEMANTICS 7, OBSERVED 36: the ends of programs; orphans; and programs that misbehave.
 #include <poll.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -13,7 +15,7 @@
 #include <thread>
 
 #include "disk/base/prng.hpp"
-#include "locks/wire/message.hpp"
+#include "locks/wire/request_ring.hpp"
 #include "tests/integration/libdlm/nodes.hpp"
 #include "tests/integration/libdlm/program.hpp"
 
@@ -54,23 +56,56 @@ protected:
         ::close(fd);
         return -1;
     }
-    // Connected and greeted, callback descriptor included.
-    int raw_client(int& callbacks) const {
-        const int fd = raw_connect(run_dir(0) + "/dlm/ls.rows");
-        if (fd < 0) return -1;
+    // Connected and greeted, with the callback descriptor and the ring.
+    struct RawClient {
+        int requests = -1, callbacks = -1, ring_fd = -1;
+        void* ring = MAP_FAILED;
+        wire::RingHeader& header() const { return *static_cast<wire::RingHeader*>(ring); }
+        std::byte* bytes() const { return static_cast<std::byte*>(ring) + wire::ring_offset; }
+        void close() {
+            for (int* fd : {&requests, &callbacks, &ring_fd}) {
+                if (*fd >= 0) ::close(*fd);
+                *fd = -1;
+            }
+            if (ring != MAP_FAILED) ::munmap(ring, wire::ring_mapping_bytes);
+            ring = MAP_FAILED;
+        }
+        ~RawClient() { close(); }
+    };
+    bool greet(RawClient& client) const {
+        client.requests = raw_connect(run_dir(0) + "/dlm/ls.rows");
+        if (client.requests < 0) return false;
         wire::Packet packet;
         wire::encode(wire::Message(wire::Hello{}), packet);
-        ::send(fd, packet.bytes.data(), packet.size, MSG_NOSIGNAL);
-        char buffer[256], control[CMSG_SPACE(sizeof(int))];
+        ::send(client.requests, packet.bytes.data(), packet.size, MSG_NOSIGNAL);
+        int passed[2];
+        char buffer[256];
+        alignas(cmsghdr) char control[CMSG_SPACE(sizeof passed)];
         iovec part{buffer, sizeof buffer};
         msghdr header{};
         header.msg_iov = &part;
         header.msg_iovlen = 1;
         header.msg_control = control;
         header.msg_controllen = sizeof control;
-        if (::recvmsg(fd, &header, 0) <= 0 || CMSG_FIRSTHDR(&header) == nullptr) return -1;
-        std::memcpy(&callbacks, CMSG_DATA(CMSG_FIRSTHDR(&header)), sizeof callbacks);
-        return fd;
+        if (::recvmsg(client.requests, &header, 0) <= 0) return false;
+        const cmsghdr* c = CMSG_FIRSTHDR(&header);
+        if (c == nullptr || c->cmsg_len != CMSG_LEN(sizeof passed)) return false;
+        std::memcpy(passed, CMSG_DATA(c), sizeof passed);
+        client.callbacks = passed[0];
+        client.ring_fd = passed[1];
+        client.ring = ::mmap(nullptr, wire::ring_mapping_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, passed[1], 0);
+        return client.ring != MAP_FAILED;
+    }
+    static void encode_request(std::uint32_t flags, wire::Packet& packet) {
+        wire::Lock request;
+        request.flags = flags;
+        request.cookies = {1, 0, 0, 1};
+        wire::encode(request, packet);
+    }
+    static void send_doorbell(const RawClient& client) {
+        wire::Packet packet;
+        wire::encode(wire::Message(wire::Doorbell{}), packet);
+        (void)::send(client.requests, packet.bytes.data(), packet.size, MSG_NOSIGNAL);
     }
     static bool hung_up(int fd) {
         pollfd p{fd, 0, 0};
@@ -215,9 +250,11 @@ TEST_F(DeathRows, GarbageSendersAreDisconnected) {
     Prng random(11);
     const std::string control = run_dir(0) + "/dlm.sock", lockspace = run_dir(0) + "/dlm/ls.rows";
     for (unsigned round = 0; round < 200; ++round) {
-        int callbacks = -1;
+        RawClient client;
         const unsigned where = round % 3;
-        const int fd = where == 0 ? raw_connect(control) : where == 1 ? raw_connect(lockspace) : raw_client(callbacks);
+        if (where == 2) ASSERT_TRUE(greet(client)) << round;
+        else client.requests = raw_connect(where == 0 ? control : lockspace);
+        const int fd = client.requests;
         ASSERT_GE(fd, 0) << round;
         std::vector<char> packet(1 + random.below(2000));
         for (char& byte : packet) byte = static_cast<char>(random.next());
@@ -225,25 +262,104 @@ TEST_F(DeathRows, GarbageSendersAreDisconnected) {
             // A good header, at least: any type, and the right length or a huge one.
             const auto length = static_cast<std::uint32_t>(random.one_in(4) ? 0xffffff00U : packet.size());
             std::memcpy(packet.data(), &length, 4);
-            packet[4] = static_cast<char>(random.below(16));
+            packet[4] = static_cast<char>(random.below(17));
             packet[5] = packet[6] = packet[7] = 0;
         }
         (void)::send(fd, packet.data(), packet.size(), MSG_NOSIGNAL);
         if (round % 10 == 0) expect_service();
-        ::close(fd);
-        if (callbacks >= 0) ::close(callbacks);
     }
-    int callbacks = -1;
-    const int fd = raw_client(callbacks);
-    ASSERT_GE(fd, 0);
-    ASSERT_EQ(::send(fd, "not a message", 13, MSG_NOSIGNAL), 13);
-    EXPECT_TRUE(hung_up(fd));
-    EXPECT_TRUE(hung_up(callbacks));
-    ::close(fd);
-    ::close(callbacks);
+    RawClient client;
+    ASSERT_TRUE(greet(client));
+    ASSERT_EQ(::send(client.requests, "not a message", 13, MSG_NOSIGNAL), 13);
+    EXPECT_TRUE(hung_up(client.requests));
+    EXPECT_TRUE(hung_up(client.callbacks));
+    client.close();
     EXPECT_TRUE(daemon(0).wait_for_stderr("is disconnected"));
     expect_service();
     while (count("handles") != 1) std::this_thread::yield();
+}
+
+// The ring is the client's memory: whatever it writes there, and whenever, harms nobody else.
+TEST_F(DeathRows, ScribblersInTheRingAreDisconnected) {
+    Prng random(13);
+    const std::size_t descriptors_before = descriptors();
+    for (unsigned round = 0; round < 100; ++round) {
+        RawClient client;
+        ASSERT_TRUE(greet(client)) << round;
+        for (std::uint32_t i = 0; i < wire::ring_bytes; ++i) client.bytes()[i] = static_cast<std::byte>(random.next());
+        if (random.one_in(2)) {
+            // One good request first, and the right length of a bad one.
+            wire::Packet packet;
+            encode_request(LKF_EXPEDITE, packet);
+            std::copy_n(packet.bytes.begin(), packet.size, client.bytes());
+            std::fill_n(client.bytes() + packet.size, 8, std::byte{0});
+            client.bytes()[packet.size] = static_cast<std::byte>(8 + random.below(100));
+            client.bytes()[packet.size + 4] = static_cast<std::byte>(random.below(17));
+        }
+        client.header().taken = static_cast<std::uint32_t>(random.next());
+        client.header().under_way = random.one_in(2) ? 0U : ~0U;
+        client.header().written = static_cast<std::uint32_t>(random.one_in(2) ? random.next()
+                                                                              : random.below(wire::ring_bytes + 1));
+        send_doorbell(client);
+        if (round % 10 == 0) expect_service();
+    }
+    RawClient client;
+    ASSERT_TRUE(greet(client));
+    EXPECT_EQ(::ftruncate(client.ring_fd, 0), -1) << "its size is sealed";
+    client.header().written = wire::ring_bytes + 1;
+    send_doorbell(client);
+    EXPECT_TRUE(hung_up(client.requests));
+    EXPECT_TRUE(hung_up(client.callbacks));
+    client.close();
+    expect_service();
+    while (count("handles") != 1) std::this_thread::yield();
+    EXPECT_EQ(count("locks"), 0U);
+    EXPECT_EQ(descriptors(), descriptors_before);
+}
+
+// Messages and positions change while the daemon reads them.
+TEST_F(DeathRows, AScribblerThatNeverRests) {
+    std::atomic<bool> stop = false;
+    std::thread scribbler([&] {
+        Prng random(23);
+        wire::Packet packet;
+        encode_request(LKF_EXPEDITE, packet);
+        while (!stop) {
+            RawClient client;
+            if (!greet(client)) break;
+            std::uint32_t written = 0;
+            for (unsigned i = 0; i < 2000; ++i) {
+                for (std::uint32_t b = 0; b < packet.size; ++b)
+                    client.bytes()[(written + b) % wire::ring_bytes] = packet.bytes[b];
+                written += static_cast<std::uint32_t>(packet.size);
+                client.header().written = written;
+                if (i % 16 == 0) send_doorbell(client);
+                if (random.one_in(4))
+                    client.bytes()[random.below(wire::ring_bytes)] = static_cast<std::byte>(random.next());
+                if (random.one_in(64)) client.header().attended = static_cast<std::uint32_t>(random.below(2));
+            }
+        }
+    });
+    for (unsigned i = 0; i < 200; ++i) expect_service();
+    stop = true;
+    scribbler.join();
+    while (count("handles") != 1) std::this_thread::yield();
+    expect_service();
+    EXPECT_EQ(count("locks"), 0U);
+}
+
+// Asked for in the ring, and gone without a bell: it counts as any request that was made.
+TEST_F(DeathRows, WhatIsInTheRingAtTheEndCounts) {
+    RawClient client;
+    ASSERT_TRUE(greet(client));
+    wire::Packet packet;
+    encode_request(LKF_PERSISTENT | LKF_EXPEDITE, packet);
+    std::copy_n(packet.bytes.begin(), packet.size, client.bytes());
+    client.header().written = static_cast<std::uint32_t>(packet.size);
+    client.close();
+    while (count("handles") != 1) std::this_thread::yield();
+    EXPECT_EQ(count("locks"), 1U) << "an orphan";
+    EXPECT_EQ(threaded().purge(ls_, 0, 0), 0);
 }
 
 TEST_F(DeathRows, SilentConnectionsDoNotShutOthersOut) {
@@ -262,19 +378,17 @@ TEST_F(DeathRows, SilentConnectionsDoNotShutOthersOut) {
 
 // Answers that are not read, callbacks that are not read: the first ends at the socket's bound, both harm nobody.
 TEST_F(DeathRows, AClientThatDoesNotReadIsBounded) {
-    int callbacks = -1;
-    const int fd = raw_client(callbacks);
-    ASSERT_GE(fd, 0);
+    RawClient client;
+    ASSERT_TRUE(greet(client));
     wire::Packet packet;
     bool ended = false;
     for (std::uint32_t i = 1; i < 100'000 && !ended; ++i) {
         wire::encode(wire::Message(wire::Purge{.sequence = i, .node = 0, .pid = 1, .tid = 1}), packet);
-        ended = ::send(fd, packet.bytes.data(), packet.size, MSG_NOSIGNAL) < 0;
+        ended = ::send(client.requests, packet.bytes.data(), packet.size, MSG_NOSIGNAL) < 0;
     }
     EXPECT_TRUE(ended);
     EXPECT_TRUE(daemon(0).wait_for_stderr("does not read its answers"));
-    ::close(fd);
-    ::close(callbacks);
+    client.close();
     expect_service();
     // 5,000 locks and unlocks without a look at the callbacks: all of them come afterwards.
     constexpr unsigned many = 5000;

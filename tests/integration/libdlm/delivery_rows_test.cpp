@@ -63,6 +63,90 @@ TEST_F(DeliveryRows, OneDispatchDeliversAllAndCallbacksMayCall) {
     EXPECT_EQ(count("locks"), 0U);
 }
 
+// Callbacks share packets: what is left of one is still seen at the descriptor, by whoever looks.
+class SharedPacket : public DeliveryRows {
+protected:
+    static constexpr unsigned many = 40;
+    // Conversions of locks that are held: their callbacks are made in one round of the daemon, in this order.
+    void SetUp() override {
+        DeliveryRows::SetUp();
+        for (unsigned i = 0; i < many; ++i) {
+            ASSERT_EQ(status_of(ls_, held_[i], LKM_EXMODE, 0, "r" + std::to_string(i)), 0);
+            held_[i].on_ast = [this, i] { delivered(i); };
+        }
+        for (Held& one : held_) ASSERT_EQ(convert(ls_, one, LKM_NLMODE), 0);
+        // An answered request goes behind them: when it is back, the daemon has sent their callbacks or sends them
+        // next.
+        ASSERT_EQ(threaded().purge(ls_, 0, 1), 0);
+        while (count("handles") != 1) std::this_thread::yield();
+    }
+    virtual void delivered(unsigned i) {
+        order_.push_back(i);
+        readable_.push_back(readable(ls_));
+        if (in_callback_) in_callback_(i);
+    }
+    std::vector<unsigned> all() const {
+        std::vector<unsigned> out(many);
+        for (unsigned i = 0; i < many; ++i) out[i] = i;
+        return out;
+    }
+    std::vector<Held> held_ = std::vector<Held>(many);
+    std::vector<unsigned> order_;
+    std::vector<bool> readable_;
+    std::function<void(unsigned)> in_callback_;
+};
+
+TEST_F(SharedPacket, ReadableUntilTheLastIsDelivered) {
+    ASSERT_EQ(threaded().dispatch(threaded().get_fd(ls_)), 0);
+    EXPECT_EQ(order_, all());
+    for (unsigned i = 0; i < readable_.size(); ++i) EXPECT_EQ(readable_[i], i + 1 < many) << i;
+}
+
+TEST_F(SharedPacket, ADispatchInsideACallbackDeliversTheRestInOrder) {
+    in_callback_ = [this](unsigned i) {
+        if (i != 3) return;
+        EXPECT_EQ(threaded().dispatch(threaded().get_fd(ls_)), 0);
+        EXPECT_EQ(order_, all()) << "all of it, before the callback of 3 returns";
+    };
+    ASSERT_EQ(threaded().dispatch(threaded().get_fd(ls_)), 0);
+    EXPECT_EQ(order_, all());
+}
+
+TEST_F(SharedPacket, AnotherThreadTakesTheRest) {
+    in_callback_ = [this](unsigned i) {
+        if (i != 3) return;
+        std::thread([this] { EXPECT_EQ(threaded().dispatch(threaded().get_fd(ls_)), 0); }).join();
+    };
+    ASSERT_EQ(threaded().dispatch(threaded().get_fd(ls_)), 0);
+    EXPECT_EQ(order_, all());
+}
+
+TEST_F(SharedPacket, AForkedChildTakesTheRest) {
+    in_callback_ = [this](unsigned i) {
+        if (i != 3) return;
+        in_callback_ = nullptr;
+        Program child([this] {
+            if (threaded().dispatch(threaded().get_fd(ls_)) != 0) return 1;
+            return order_ == all() ? 0 : 2;
+        });
+        EXPECT_EQ(child.wait(), 0);
+    };
+    ASSERT_EQ(threaded().dispatch(threaded().get_fd(ls_)), 0);
+    EXPECT_EQ(order_, (std::vector<unsigned>{0, 1, 2, 3})) << "the child has had the others";
+    EXPECT_FALSE(readable(ls_));
+}
+
+TEST_F(SharedPacket, TheDescriptorHasOtherNumbers) {
+    in_callback_ = [this](unsigned i) {
+        if (i != 3) return;
+        const int copy = ::dup(threaded().get_fd(ls_));
+        EXPECT_EQ(threaded().dispatch(copy), 0);
+        ::close(copy);
+    };
+    ASSERT_EQ(threaded().dispatch(threaded().get_fd(ls_)), 0);
+    EXPECT_EQ(order_, all());
+}
+
 TEST_F(DeliveryRows, AThreadDelivers) {
     ASSERT_EQ(threaded().ls_pthread_init(ls_), 0);
     errno = 0;

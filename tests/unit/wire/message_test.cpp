@@ -40,6 +40,7 @@ std::vector<Message> samples() {
             Unlock{}, unlock,
             Purge{}, Purge{1, -2, -3, 4},
             ReserveIds{}, ReserveIds{1, reserve_max},
+            Doorbell{}, Doorbell{7},
             Reply{}, Reply{1, 16, 3, true},
             Callback{}, callback,
             ReservedIds{}, all};
@@ -189,7 +190,7 @@ TEST(Message, RandomBytesAreRefusedOrExact) {
     Prng random(20240607);
     unsigned accepted = 0;
     for (unsigned round = 0; round < 200'000; ++round) {
-        std::vector<std::byte> packet = with_type(1 + static_cast<unsigned>(random.next() % 14), random.next() % 260);
+        std::vector<std::byte> packet = with_type(1 + static_cast<unsigned>(random.next() % 15), random.next() % 260);
         for (std::size_t i = header_bytes; i < packet.size(); ++i)
             packet[i] = static_cast<std::byte>(random.next() % 4 == 0 ? random.next() : random.next() % 2);
         if (random.next() % 16 == 0) packet[random.next() % packet.size()] = static_cast<std::byte>(random.next());
