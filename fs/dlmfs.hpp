@@ -2,6 +2,9 @@
 // A mounted dlmfs, served inside the daemon's reactor: one per daemon and directory. Nothing here blocks; a file call
 // that has to wait for a lock is answered later. see fs/DLMFS.md
 #pragma once
+#include <sys/types.h>
+
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -21,6 +24,10 @@ struct MountOptions {
     std::optional<bool> allow_other;        // other users may enter; default: when this process is root
     // How long an O_NONBLOCK open may wait behind another local program's request: two heartbeats of the volume.
     Duration trylock_bound = milliseconds(1000);
+    // Told of every open file that is a lock: `hold` before its opener learns of it (with the opener's thread id), `drop`
+    // with what `hold` returned when the last descriptor is closed. Both or none.
+    std::function<std::uint64_t(pid_t)> hold;
+    std::function<void(std::uint64_t)> drop;
 };
 
 class FuseSession;

@@ -222,8 +222,18 @@ void FuseSession::answer(const OpenAnswer& answer) {
     fuse_file_info info{};
     info.fh = answer.open;
     info.direct_io = 1;
+    if (options_.hold) holds_.emplace(answer.open, options_.hold(fuse_req_ctx(pending->request)->pid));
+    if (fuse_reply_open(pending->request, &info) == 0) return;
     // The kernel has given the call up: no RELEASE will follow.
-    if (fuse_reply_open(pending->request, &info) != 0) model_.release(answer.open);
+    drop_hold(answer.open);
+    model_.release(answer.open);
+}
+
+void FuseSession::drop_hold(OpenId id) {
+    const auto at = holds_.find(id);
+    if (at == holds_.end()) return;
+    options_.drop(at->second);
+    holds_.erase(at);
 }
 
 void FuseSession::release_open(OpenId id) {
@@ -231,6 +241,7 @@ void FuseSession::release_open(OpenId id) {
         fuse_pollhandle_destroy(at->second);
         poll_handles_.erase(at);
     }
+    drop_hold(id);
     model_.release(id);
 }
 
@@ -302,6 +313,7 @@ void FuseSession::finish() {
     SDLM_ASSERT(pending_.empty());
     for (const auto& [id, handle] : poll_handles_) fuse_pollhandle_destroy(handle);
     poll_handles_.clear();
+    while (!holds_.empty()) drop_hold(holds_.begin()->first);
     listings_.clear();
     deadlines_.clear();
     mounted_ = false;

@@ -73,6 +73,7 @@ private:
     void deliver();
     void answer(const OpenAnswer& answer);
     void notify_wakes();
+    void drop_hold(OpenId id);
     void readable();
     void add_deadline(OpenId id);
     void arm_timer();
@@ -92,6 +93,7 @@ private:
     OpenId next_open_ = 0;
     std::map<OpenId, std::unique_ptr<PendingOpen>> pending_;
     std::map<OpenId, fuse_pollhandle*> poll_handles_;
+    std::map<OpenId, std::uint64_t> holds_;          // open files, as MountOptions::hold() named them
     std::vector<LockEvent> events_;
     std::vector<OpenId> interrupts_;
     std::vector<OpenId> wakes_;

@@ -34,6 +34,9 @@ struct Timing {
     // From the death of a node to grants of what it held: first and second read (one heartbeat each, at most), the
     // eviction's write and read.
     constexpr Duration failover_bound() const { return dead() + heartbeat * 2 + io_timeout; }
+    // The same, from the end of a daemon whose guardian speaks for it, or from a request to stop, on storage that
+    // answers: clients stop, the slot says so, and is read; then as above.
+    constexpr Duration early_bound() const { return told() + heartbeat * 2 + io_timeout; }
     // A trylock is answered within this, or it is refused.
     constexpr Duration answer() const { return heartbeat * 2; }
     // A clean leave waits this long for others to adopt values.
@@ -43,6 +46,9 @@ struct Timing {
 inline constexpr Timing default_timing{milliseconds(limits::heartbeat_ms_default),
                                        milliseconds(limits::lease_ms_default), milliseconds(1000)};
 static_assert(default_timing.failover_bound() <= milliseconds(12'000));
+static_assert(default_timing.early_bound() <= milliseconds(3'000));
+static_assert(default_timing.told() < default_timing.stop());
+static_assert(default_timing.watchdog_max() <= default_timing.lease + default_timing.stop());
 static_assert(default_timing.dead() * 100 >= (default_timing.lease + default_timing.stop()) * 110);
 
 constexpr std::uint32_t default_io_timeout_ms(std::uint32_t lease_ms) {

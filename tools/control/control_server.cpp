@@ -211,6 +211,10 @@ void ControlServer::Impl::answer(Client& client, Request& request) {
         }
         if (good()) client.stream = std::move(stream);
         if (client.stream) continue_stream(client);
+    } else if (cmd == "evict") {
+        request.allow({"node"});
+        const auto node = static_cast<NodeIndex>(request.number("node", limits::slots_max - 1));
+        if (good()) answer_problem(client, target.evict(node));
     } else if (cmd == "fence") {
         request.allow({"node"});
         const auto node = static_cast<NodeIndex>(request.number("node", limits::slots_max - 1));
@@ -230,8 +234,10 @@ void ControlServer::Impl::answer(Client& client, Request& request) {
         if (problem) put_error(client, *problem);
         else put(client, {{"total", target.references().total()}});
     } else if (cmd == "mount") {
-        request.allow({"dir", "allow_other"});
-        const MountRequest mount{.directory = request.string("dir"), .allow_other = request.flag("allow_other")};
+        request.allow({"dir", "allow_other", "client_policy"});
+        const MountRequest mount{.directory = request.string("dir"),
+                                 .allow_other = request.flag("allow_other"),
+                                 .client_policy = request.optional_string("client_policy").value_or("")};
         if (mount.directory.find('/') != 0) request.refuse("dir must be an absolute path");
         if (good()) answer_problem(client, target.mount(mount));
     } else if (cmd == "umount") {

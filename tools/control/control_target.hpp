@@ -31,12 +31,16 @@ struct DaemonStatus {
     std::size_t lockspaces = 0;             // of libdlm programs on this node
     std::size_t handles = 0;                // open by programs
     std::size_t client_locks = 0;           // of programs, orphans included
+    std::string client_policy;              // of what has none of its own
+    std::uint32_t guardian_pid = 0;         // 0: none
+    std::uint32_t watchdog_ms = 0;          // its timeout; 0: none
     std::string problem;                    // why the node is lost or failed, else empty
 };
 
 struct MountRequest {
     std::string directory;                  // absolute
     bool allow_other = false;
+    std::string client_policy;              // notify, kill, reset; empty: the daemon's default
 };
 
 struct StopRequest {
@@ -50,6 +54,8 @@ public:
     // NodeCore::lock_rows().
     virtual std::vector<node::LockRow> lock_rows(const std::optional<disk::ResourceKey>& after, std::size_t max) = 0;
     virtual Problem fence(NodeIndex node) = 0;
+    // Its host does not run any more: its locks go to others now.
+    virtual Problem evict(NodeIndex) { return "this daemon cannot do that"; }
     // Starts a clean leave; the process ends by itself when it is through.
     virtual Problem stop(const StopRequest& request) = 0;
     virtual Problem add_reference(const std::string& name) = 0;

@@ -87,6 +87,8 @@ json to_json(const node::LockRow& row) {
 json to_json(const heartbeat::Timing& t) {
     return {{"heartbeat_ms", t.heartbeat.ms()}, {"lease_ms", t.lease.ms()},
             {"io_timeout_ms", t.io_timeout.ms()}, {"stop_ms", t.stop().ms()},
+            {"told_ms", t.told().ms()},         {"watchdog_max_ms", t.watchdog_max().ms()},
+            {"quiet_ms", t.quiet().ms()},         {"early_bound_ms", t.early_bound().ms()},
             {"dead_ms", t.dead().ms()},         {"failover_bound_ms", t.failover_bound().ms()},
             {"answer_ms", t.answer().ms()},     {"adopt_ms", t.adopt().ms()}};
 }
@@ -115,6 +117,9 @@ json to_json(const DaemonStatus& s) {
     out["version"] = escaped(s.version);
     out["mounts"] = std::move(mounts);
     out["libdlm"] = {{"lockspaces", s.lockspaces}, {"handles", s.handles}, {"locks", s.client_locks}};
+    out["client_policy"] = s.client_policy;
+    out["guardian_pid"] = s.guardian_pid;
+    out["watchdog_ms"] = s.watchdog_ms;
     out["problem"] = escaped(s.problem);
     out["timing"] = to_json(s.timing);
     out["volume"] = {{"uuid", to_string(s.superblock.uuid)}, {"label", escaped(s.superblock.label)},

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "tools/sdlm/commands.hpp"
 
+#include <unistd.h>
+
 #include <filesystem>
 #include <ostream>
 #include <system_error>
@@ -11,6 +13,7 @@
 #include "tools/control/control_client.hpp"
 #include "tools/sdlm/locks_view.hpp"
 #include "tools/sdlm/node_names.hpp"
+#include "tools/sdlm/timeline_view.hpp"
 
 namespace sdlm::tools {
 
@@ -20,6 +23,7 @@ namespace {
 
 constexpr const char* program = "sdlm";
 constexpr Duration name_patience = milliseconds(1000);
+constexpr Duration end_look = milliseconds(20);
 constexpr Duration leave_patience = milliseconds(60'000);
 
 Result<ControlClient> connect(const std::string& option, std::string& message) {
@@ -85,9 +89,60 @@ int Commands::simple(const std::string& cmd, const json& arguments, const std::s
     return exit_ok;
 }
 
-int Commands::fence(NodeIndex node) {
-    return simple("fence", {{"node", node}},
-                  "node " + std::to_string(node) + " is asked to stop itself; sdlm status shows when it has");
+int Commands::timeline() {
+    std::string message;
+    auto client = connect(run_dir_, message);
+    if (!client) return failed(program, message);
+    const auto reply = client->call("status", {}, message);
+    if (!reply) return failed(program, message);
+    if (form_ == Form::json) print(out_, reply->at("status").at("timing"));
+    else print_timeline(out_, reply->at("status"));
+    return exit_ok;
+}
+
+int Commands::fence(NodeIndex node, Waiting waiting) {
+    std::string message;
+    auto client = connect(run_dir_, message);
+    if (!client) return failed(program, message);
+    const auto before = client->call("status", {}, message);
+    if (!before) return failed(program, message);
+    if (!client->call("fence", {{"node", node}}, message)) return failed(program, message);
+    if (waiting == Waiting::yes) {
+        for (const json& peer : before->value("peers", json::array()))
+            if (peer.at("node") == node) return wait_for_end(*client, node, peer.at("incarnation"));
+    }
+    if (form_ == Form::json) print(out_, {{"ok", true}});
+    else out_ << "node " << node << " is asked to stop itself; sdlm status shows when it has\n";
+    return exit_ok;
+}
+
+// Until this daemon counts the life as over: at the latest by the clock, so there is no bound of its own.
+int Commands::wait_for_end(ControlClient& client, NodeIndex node, const json& life) {
+    for (;;) {
+        std::string message;
+        const auto reply = client.call("status", {}, message);
+        if (!reply) return failed(program, message);
+        std::string verdict = "left";                      // nothing of it is there any more
+        for (const json& peer : reply->value("peers", json::array()))
+            if (peer.at("node") == node && peer.at("incarnation") == life) verdict = peer.at("verdict");
+        const bool over = verdict == "fenced" || verdict == "left" || verdict == "dead";
+        if (!over) {
+            ::usleep(static_cast<useconds_t>(end_look.ns / 1000));
+            continue;
+        }
+        const bool by_clock = verdict == "dead";
+        if (form_ == Form::json) print(out_, {{"ok", true}, {"ended", by_clock ? "evicted" : verdict}});
+        else out_ << "node " << node << (by_clock ? " did not answer and was evicted\n" : " has stopped itself\n");
+        return by_clock ? exit_evicted : exit_ok;
+    }
+}
+
+int Commands::evict(NodeIndex node, bool host_is_off) {
+    if (!host_is_off)
+        return failed(program, "evict gives the locks of node " + std::to_string(node) +
+                                   " to others before its lease is over; that is safe only when its host cannot write any "
+                                   "more: see to that, then say so with --host-is-off");
+    return simple("evict", {{"node", node}}, "node " + std::to_string(node) + " is evicted");
 }
 
 int Commands::stop(bool force) {

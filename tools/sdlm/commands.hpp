@@ -5,11 +5,16 @@
 #include <string>
 
 #include "disk/base/ids.hpp"
+#include "tools/control/control_client.hpp"
 #include "tools/sdlm/status_view.hpp"
 
 namespace sdlm::tools {
 
 enum class Form { text, json };
+enum class Waiting { no, yes };
+
+// `fence --wait`: the node did not stop itself; it was evicted when its lease was over.
+inline constexpr int exit_evicted = 3;
 
 class Commands {
 public:
@@ -19,13 +24,16 @@ public:
 
     int status(Detail detail);
     int locks(const std::string& lockspace);      // empty: all; escaped form
-    int fence(NodeIndex node);
+    int timeline();
+    int fence(NodeIndex node, Waiting waiting);
+    int evict(NodeIndex node, bool host_is_off);
     int stop(bool force);
     int refs();
     int mount(const std::string& directory, bool allow_other);
     int umount(const std::string& directory);
 
 private:
+    int wait_for_end(ControlClient& client, NodeIndex node, const nlohmann::json& life);
     int simple(const std::string& cmd, const nlohmann::json& arguments, const std::string& done);
 
     std::string run_dir_;

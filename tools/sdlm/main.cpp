@@ -9,6 +9,7 @@
 #include "tools/common/cli.hpp"
 #include "tools/common/dump.hpp"
 #include "tools/common/run_dirs.hpp"
+#include "tools/sdlm/clear_slot.hpp"
 #include "tools/sdlm/commands.hpp"
 #include "tools/sdlm/lock_command.hpp"
 #include "tools/sdlm/with_dlm.hpp"
@@ -30,6 +31,9 @@ struct Arguments {
     bool force = false;
     bool allow_other = false;
     bool pages = false;
+    bool timeline = false;
+    bool wait = false;
+    bool host_is_off = false;
     std::string name;
     std::string libdlm;
     std::optional<double> timeout;
@@ -80,6 +84,7 @@ void describe_commands(CLI::App& app, Arguments& a) {
     const auto node_range = CLI::Range(0, static_cast<int>(limits::slots_max) - 1);
     auto* status = subcommand(app, a, "status", "Show the nodes, their heartbeats and the timing of the volume");
     status->add_flag("-v,--verbose", a.verbose, "Also incarnations, references and counters");
+    status->add_flag("--timeline", a.timeline, "Show instead what happens when, after a node's last heartbeat");
     auto* locks = subcommand(app, a, "locks", "Show the lock table of all nodes, as this node knows it");
     locks->add_option("-l,--lockspace", a.lockspace, "Only this lockspace (dlmfs: domain)");
     auto* dump = subcommand(app, a, "dump", "Show what lies on a device; read-only, works without a daemon");
@@ -88,6 +93,13 @@ void describe_commands(CLI::App& app, Arguments& a) {
     dump->add_flag("--pages", a.pages, "Also every journal page");
     auto* fence = subcommand(app, a, "fence", "Ask a node to stop itself at once");
     fence->add_option("NODE", a.node, "Number of the node's slot")->required()->check(node_range);
+    fence->add_flag("-w,--wait", a.wait, "Until it is over; exit code 3: it did not answer and was evicted by the clock");
+    auto* evict = subcommand(app, a, "evict", "Give the locks of a silent node to others before its lease is over");
+    evict->add_option("NODE", a.node, "Number of the node's slot")->required()->check(node_range);
+    evict->add_flag("--host-is-off", a.host_is_off, "You know that its host cannot write any more");
+    auto* clear = app.add_subcommand("clear-slot", "Free a node slot that shows garbage or the remains of a dead node");
+    clear->add_option("DEVICE", a.device, "Block device or image file")->required();
+    clear->add_option("-s,--slot", a.slot, "Number of the slot")->required()->check(node_range);
     auto* stop = subcommand(app, a, "stop", "Leave cleanly, end the daemon and wait for it");
     stop->add_flag("-f,--force", a.force, "Even with references or locks in use");
     subcommand(app, a, "refs", "Show who needs the daemon");
@@ -121,10 +133,13 @@ int run(const CLI::App& app, const Arguments& a) {
         return with_dlm({.run_dir = a.run_dir, .libdlm = a.libdlm, .command = a.command});
     }
     if (app.got_subcommand("dump")) return dump_device(a);
+    if (app.got_subcommand("clear-slot")) return clear_slot(a.device, *a.slot);
     Commands commands(a.run_dir, a.json ? Form::json : Form::text, std::cout);
+    if (app.got_subcommand("status") && a.timeline) return commands.timeline();
     if (app.got_subcommand("status")) return commands.status(a.verbose ? Detail::verbose : Detail::normal);
     if (app.got_subcommand("locks")) return commands.locks(a.lockspace);
-    if (app.got_subcommand("fence")) return commands.fence(a.node);
+    if (app.got_subcommand("fence")) return commands.fence(a.node, a.wait ? Waiting::yes : Waiting::no);
+    if (app.got_subcommand("evict")) return commands.evict(a.node, a.host_is_off);
     if (app.got_subcommand("stop")) return commands.stop(a.force);
     if (app.got_subcommand("refs")) return commands.refs();
     if (app.got_subcommand("mount")) return commands.mount(a.directory, a.allow_other);

@@ -30,6 +30,10 @@ void print_heading(std::ostream& out, const json& s) {
     if (!string(s, "problem").empty()) out << "problem:  " << string(s, "problem") << '\n';
     out << "timing:   heartbeat " << timing.at("heartbeat_ms") << " ms, lease " << timing.at("lease_ms") << " ms\n";
     out << "failover: what a dead node held is granted to others within " << timing.at("failover_bound_ms") << " ms\n";
+    out << "clients:  " << string(s, "client_policy") << " when the lease is lost; guardian "
+        << (s.value("guardian_pid", 0) != 0 ? "pid " + s.at("guardian_pid").dump() : std::string("is gone")) << ", "
+        << (s.value("watchdog_ms", 0) != 0 ? "watchdog " + s.at("watchdog_ms").dump() + " ms" : std::string("no watchdog"))
+        << '\n';
     out << "last I/O: write " << duration_text(s.at("write_latency_us").get<std::int64_t>()) << ", read "
         << duration_text(s.at("read_latency_us").get<std::int64_t>()) << "; journal " << s.at("ring_used") << " of "
         << s.at("ring_pages") << " pages used\n";

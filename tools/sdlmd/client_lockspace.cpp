@@ -15,7 +15,7 @@
 #include "tools/common/accept.hpp"
 #include "tools/common/escape.hpp"
 #include "tools/common/unix_address.hpp"
-#include "tools/sdlmd/log.hpp"
+#include "tools/common/log.hpp"
 
 namespace sdlm::tools {
 namespace {
@@ -195,6 +195,7 @@ int ClientLockspace::welcome(Arrival arrival) {
     owner_of_id_[id] = std::move(owner);
     owners_.emplace(token, id);
     ++owners_of_user_[peer.uid];
+    if (opened) holds_.emplace(id, opened(peer.pid));
     reactor_.watch(fd, POLLIN, [this, id](std::uint32_t) { requests_ready(id); });
     reactor_.watch(callbacks, 0, [this, id](std::uint32_t revents) { callbacks_ready(id, revents); });
     return 0;
@@ -214,8 +215,8 @@ void ClientLockspace::requests_ready(dlm::OwnerId id) {
     if (owner.under_way() >= busy_operations || !owner.rest()) set_timed(id);
 }
 
-// A request that wakes the daemon costs both sides more than all the rest of
-// it; a busy client's requests are collected.
+// A request that wakes the daemon costs both sides more than all the rest of it; a busy client's requests are
+// collected.
 void ClientLockspace::set_timed(dlm::OwnerId id) {
     ClientOwner& owner = *owner_of_id_[id];
     if (!owner.has_ring()) return;
@@ -274,6 +275,10 @@ void ClientLockspace::end(dlm::OwnerId id) {
     reactor_.unwatch(owner.requests_fd());
     reactor_.unwatch(owner.callbacks_fd());
     owners_.erase(owner.token());
+    if (const auto hold = holds_.find(id); hold != holds_.end()) {
+        closed(hold->second);
+        holds_.erase(hold);
+    }
     std::erase(timed_, id);
     const auto user = owners_of_user_.find(owner.peer().uid);
     if (--user->second == 0) owners_of_user_.erase(user);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // One lockspace of this node: its socket file, whose mode says who may open it, and the owners that have it open.
 #pragma once
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -44,6 +45,11 @@ public:
     // After the lease: the last callbacks, then the end of every connection.
     void disconnect_all();
 
+    // Of every program that opens it: `opened` names its process to whoever must stop it when the lease is over,
+    // `closed` gets what that returned.
+    std::function<std::uint64_t(pid_t)> opened;
+    std::function<void(std::uint64_t)> closed;
+
     std::uint32_t creates = 1;                                     // create calls minus release calls
 
 private:
@@ -77,6 +83,7 @@ private:
     std::map<int, Arrival> arrivals_;
     std::vector<std::unique_ptr<ClientOwner>> owner_of_id_;        // ids are small
     std::map<std::uint64_t, dlm::OwnerId> owners_;                 // by token
+    std::map<dlm::OwnerId, std::uint64_t> holds_;                  // what `opened` returned
     std::vector<dlm::OwnerId> marked_;                             // have something to send, perhaps
     std::map<uid_t, std::size_t> owners_of_user_;
     std::vector<dlm::OwnerId> timed_;                              // busy owners

@@ -18,7 +18,7 @@
 #include "tools/common/accept.hpp"
 #include "tools/common/escape.hpp"
 #include "tools/common/unix_address.hpp"
-#include "tools/sdlmd/log.hpp"
+#include "tools/common/log.hpp"
 
 namespace sdlm::tools {
 namespace {
@@ -225,6 +225,10 @@ std::int32_t ClientService::create(const Connection& connection, const wire::Cre
     const std::string directory = run_dir_ + "/" + wire::lockspace_directory;
     const int error = ClientLockspace::open(reactor_, port_, batch_, directory, name, request.mode, *node_id_, made);
     if (error != 0) return error;
+    if (opened) {
+        made->opened = [this, name](pid_t process) { return opened(name, process); };
+        made->closed = closed;
+    }
     if ((request.flags & timewarn) != 0) made->locks().search_deadlocks();
     lockspaces_.emplace(name, std::move(made));
     if (lockspaces_changed) lockspaces_changed();

@@ -39,6 +39,9 @@ public:
     ClientCounts counts() const;
     // Called when a lockspace has been made or removed, before its maker is told.
     std::function<void()> lockspaces_changed;
+    // Called for every program that opens a lockspace, and with what that returned when it is closed. Both or none.
+    std::function<std::uint64_t(const std::string& lockspace, pid_t process)> opened;
+    std::function<void(std::uint64_t)> closed;
     const std::map<std::string, std::unique_ptr<ClientLockspace>>& lockspaces() const { return lockspaces_; }
 
 private:

@@ -14,7 +14,7 @@
 #include "disk/base/assert.hpp"
 #include "tools/common/run_dirs.hpp"
 #include "tools/sdlmd/host_identity.hpp"
-#include "tools/sdlmd/log.hpp"
+#include "tools/common/log.hpp"
 
 namespace sdlm::tools {
 namespace {
@@ -90,6 +90,11 @@ Result<void> Daemon::open(std::string& message) {
         message = options_.device + ": io_uring does not take it: " + describe(registered.error());
         return registered;
     }
+    auto guardian = GuardianLink::start(superblock_, timing_, device_.fd(), options_.watchdog, message);
+    if (!guardian) return guardian.error();
+    guardian_ = std::move(*guardian);
+    guardian_->watch(*reactor_, [this] { runtime_->clients_stopped(); });
+    if (!options_.fence_hook.empty()) hook_ = std::make_unique<FenceHook>(*reactor_, options_.fence_hook);
     if (auto watched = watch_signals(message); !watched) return watched;
     for (const std::string& name : options_.references) {
         if (auto added = references_.add(name); !added) {
@@ -102,6 +107,7 @@ Result<void> Daemon::open(std::string& message) {
     auto clients = ClientService::open(*reactor_, runtime_->locks(), files_.directory(), message);
     if (!clients) return clients.error();
     clients_ = std::move(*clients);
+    guard_clients();
     if (auto surfaces = open_surfaces(message); !surfaces) return surfaces;
     auto control = ControlServer::open(*reactor_, files_.directory() + "/" + control_socket_name, *this, message);
     if (!control) return control.error();
@@ -116,6 +122,20 @@ Result<void> Daemon::open_surfaces(std::string& message) {
     surfaces_ = std::move(*surfaces);
     clients_->lockspaces_changed = [this] { surfaces_->lockspaces_changed(reactor_->now()); };
     return {};
+}
+
+ClientPolicy Daemon::policy_of(const std::string& lockspace) const {
+    const auto own = options_.lockspace_policy.find(lockspace);
+    return own == options_.lockspace_policy.end() ? options_.client_policy : own->second;
+}
+
+// Every program that has a lockspace open counts as one that holds locks of it.
+void Daemon::guard_clients() {
+    clients_->opened = [this](const std::string& lockspace, pid_t pid) {
+        return guardian_->hold(pid, policy_of(lockspace));
+    };
+    clients_->closed = [this](std::uint64_t hold) { guardian_->drop(hold); };
+    runtime_->set_lease_watcher([this](const node::LeaseFacts& facts) { guardian_->note(facts); });
 }
 
 Result<void> Daemon::watch_signals(std::string& message) {
@@ -147,6 +167,7 @@ node::Identity Daemon::identity() const {
     identity.pid = static_cast<std::uint32_t>(::getpid());
     identity.started_unix = static_cast<std::uint64_t>(::time(nullptr));
     identity.nonce_seed = random_seed();
+    identity.hold_evictions = options_.fence_before_grant;
     return identity;
 }
 
@@ -160,13 +181,15 @@ int Daemon::run() {
     drop_mounts();
     surfaces_->end();
     clients_->leave();
+    // After a failure the slot may still say that this node lives: the guardian then sees to its end.
+    guardian_->note(runtime_->lease());
     return exit_code_;
 }
 
 Instant Daemon::round_end() {
     clients_->before_pump(reactor_->now());
     const Instant pumped = runtime_->pump();
-    const Instant wake = earlier(earlier(pumped, clients_->after_pump(reactor_->now())),
+    Instant wake = earlier(earlier(pumped, clients_->after_pump(reactor_->now())),
                                  earlier(notifier_.keep_alive(reactor_->now()), surfaces_->round_end(reactor_->now())));
     if (state_ == State::leaving && disk::boottime_now() >= leave_bound_) {
         const std::string bound = std::to_string((timing_.lease + timing_.stop()).ms());
@@ -175,6 +198,12 @@ Instant Daemon::round_end() {
         files_.keep_state();
         finish(1);
     }
+    if (hook_) wake = earlier(wake, hook_->look(reactor_->now()));
+    for (const auto& [at, peer] : std::exchange(hook_again_, {})) {
+        if (at <= reactor_->now()) cut_off(peer);
+        else hook_again_.emplace_back(at, peer);
+    }
+    for (const auto& [at, peer] : hook_again_) wake = earlier(wake, at);
     return earlier(wake, leave_bound_);
 }
 
@@ -254,12 +283,42 @@ void Daemon::on(const node::Joined& event) {
     log(LogLevel::notice, "live as " + node_text(event.node) + ", generation " +
                               std::to_string(event.incarnation.generation));
     for (const std::string& directory : options_.mounts) {
-        if (const Problem problem = mount({directory, options_.allow_other})) {
+        if (const Problem problem = mount({directory, options_.allow_other, {}})) {
             log(LogLevel::error, *problem);
             return begin_leave(1);
         }
     }
     notifier_.send("READY=1\nSTATUS=live as " + node_text(event.node));
+    call_hook("register", event.node, event.incarnation, "", [](bool) {});
+}
+
+void Daemon::call_hook(const char* action, NodeIndex peer, const Incarnation& life, const char* reason,
+                       FenceHook::Done done) {
+    if (!hook_) return;
+    const node::NodeStatus status = runtime_->status();
+    std::string host;
+    for (const node::PeerStatus& p : status.peers)
+        if (p.node == peer) host = to_string(p.header.host);
+    FenceHook::Variables variables{{"SDLM_ACTION", action},
+                                   {"SDLM_DEVICE", options_.device},
+                                   {"SDLM_VOLUME_UUID", to_string(superblock_.uuid)},
+                                   {"SDLM_NODE", std::to_string(status.node)},
+                                   {"SDLM_NODE_NAME", node_name()}};
+    if (*reason != '\0') {
+        variables.insert(variables.end(), {{"SDLM_PEER", std::to_string(peer)},
+                                           {"SDLM_PEER_HOST", host},
+                                           {"SDLM_PEER_GENERATION", std::to_string(life.generation)},
+                                           {"SDLM_REASON", reason}});
+    }
+    hook_->run(variables, std::move(done));
+}
+
+// Nobody gets the peer's locks before the hook says that it is cut off; until then it is tried again and again.
+void Daemon::cut_off(const node::PeerSilent& peer) {
+    call_hook("evict", peer.node, peer.incarnation, "lease", [this, peer](bool success) {
+        if (success) return runtime_->confirm_eviction(peer.node, peer.incarnation);
+        hook_again_.emplace_back(disk::boottime_now() + fence_hook_pause, peer);
+    });
 }
 
 void Daemon::on(const node::JoinFailed& event) {
@@ -274,19 +333,41 @@ void Daemon::on(const node::Left&) {
     finish(0);
 }
 
-void Daemon::on(const node::LeaseLost& event) {
-    problem_ = event.reason;
-    log(LogLevel::error, options_.device + ": LEASE LOST: " + event.reason +
-                             "; this node holds no lock any more, all calls on its mounts fail with EIO");
-    notifier_.send("STATUS=lease lost: " + event.reason);
-    const bool was_leaving = state_ == State::leaving;
+// Once: by a fence, or by the end of the lease.
+void Daemon::tell_clients(const std::string& reason) {
+    problem_ = reason;
+    if (std::exchange(told_, true)) return;
+    notifier_.send("STATUS=stopped: " + reason);
     leave_bound_ = never;
-    set_state(State::lost);
-    files_.keep_state();
     exit_code_ = 1;
     for (auto& [directory, dlmfs] : mounts_) dlmfs->lease_lost();
     surfaces_->end();
     clients_->lost();
+}
+
+void Daemon::on(const node::FenceBegun& event) {
+    log(LogLevel::error, options_.device + ": " + event.reason + "; stopping the clients");
+    tell_clients(event.reason);
+    guardian_->ask_stop();
+}
+
+void Daemon::on(const node::Fenced& event) {
+    log(LogLevel::error, options_.device + ": " + event.reason + ": the slot says so, other nodes go on");
+    stay_or_finish();
+}
+
+void Daemon::on(const node::LeaseLost& event) {
+    log(LogLevel::error, options_.device + ": LEASE LOST: " + event.reason +
+                             "; this node holds no lock any more, all calls on its mounts fail with EIO");
+    tell_clients(event.reason);
+    stay_or_finish();
+}
+
+// Nothing is held any more. Programs that still have files open get errors from here rather than a dead mount.
+void Daemon::stay_or_finish() {
+    const bool was_leaving = state_ == State::leaving;
+    set_state(State::lost);
+    files_.keep_state();
     const bool stay = options_.on_lease_loss == OnLeaseLoss::stay ||
                       (options_.on_lease_loss == OnLeaseLoss::stay_while_mounted && !mounts_.empty());
     if (was_leaving || !stay) return finish(1);
@@ -297,9 +378,18 @@ void Daemon::on(const node::PeerJoined& event) { log(LogLevel::info, node_text(e
 
 void Daemon::on(const node::PeerLeft& event) { log(LogLevel::info, node_text(event.node) + " has left"); }
 
+void Daemon::on(const node::PeerSilent& event) {
+    log(LogLevel::warning, node_text(event.node) + " is silent for longer than its lease; running " +
+                               options_.fence_hook + " before its locks go to others");
+    cut_off(event);
+}
+
 void Daemon::on(const node::PeerEvicted& event) {
     log(LogLevel::warning, node_text(event.node) + ", generation " + std::to_string(event.incarnation.generation) +
-                               ", was found dead and evicted" + (event.by_me ? " by this node" : ""));
+                               (event.proven ? ", has stopped itself" : ", was found dead and evicted") +
+                               (event.by_me && !event.proven ? " by this node" : ""));
+    if (!options_.fence_before_grant || event.proven)
+        call_hook("evict", event.node, event.incarnation, event.proven ? "fenced" : "lease", [](bool) {});
 }
 
 void Daemon::on(const node::Warning& event) { log(LogLevel::warning, options_.device + ": " + event.message); }

@@ -13,7 +13,9 @@
 #include "fs/dlmfs.hpp"
 #include "tools/common/unique_fd.hpp"
 #include "tools/control/control_server.hpp"
+#include "tools/guardian/guardian_link.hpp"
 #include "tools/sdlmd/client_service.hpp"
+#include "tools/sdlmd/fence_hook.hpp"
 #include "tools/sdlmd/node_runtime.hpp"
 #include "tools/sdlmd/run_files.hpp"
 #include "tools/sdlmd/service_notifier.hpp"
@@ -32,6 +34,11 @@ struct DaemonOptions {
     std::vector<std::string> references;     // held from the start
     bool allow_other = false;
     OnLeaseLoss on_lease_loss = OnLeaseLoss::stay_while_mounted;
+    ClientPolicy client_policy = ClientPolicy::notify;
+    std::map<std::string, ClientPolicy> lockspace_policy;    // libdlm lockspaces that have one of their own
+    std::string watchdog;                    // device; empty: none
+    std::string fence_hook;                  // program; empty: none
+    bool fence_before_grant = false;         // evictions wait for the hook's success
 };
 
 class Daemon final : public ControlTarget {
@@ -49,6 +56,7 @@ public:
     DaemonStatus status() override;
     std::vector<node::LockRow> lock_rows(const std::optional<disk::ResourceKey>& after, std::size_t max) override;
     Problem fence(NodeIndex node) override;
+    Problem evict(NodeIndex node) override;
     Problem stop(const StopRequest& request) override;
     Problem add_reference(const std::string& name) override;
     Problem remove_reference(const std::string& name) override;
@@ -67,6 +75,11 @@ private:
     Result<void> open(std::string& message);
     Result<void> watch_signals(std::string& message);
     Result<void> open_surfaces(std::string& message);
+    void guard_clients();
+    ClientPolicy policy_of(const std::string& lockspace) const;
+    void call_hook(const char* action, NodeIndex peer, const Incarnation& life, const char* reason,
+                   FenceHook::Done done);
+    void cut_off(const node::PeerSilent& peer);
     node::Identity identity() const;
     std::string node_name() const;
 
@@ -76,6 +89,8 @@ private:
     void begin_leave(int exit_code);
     void signalled();
     void unmounted(const std::string& directory);
+    void stay_or_finish();
+    void tell_clients(const std::string& reason);
     void drop_mounts();
     void released();
 
@@ -83,9 +98,12 @@ private:
     void on(const node::Joined& event);
     void on(const node::JoinFailed& event);
     void on(const node::Left& event);
+    void on(const node::FenceBegun& event);
+    void on(const node::Fenced& event);
     void on(const node::LeaseLost& event);
     void on(const node::PeerJoined& event);
     void on(const node::PeerLeft& event);
+    void on(const node::PeerSilent& event);
     void on(const node::PeerEvicted& event);
     void on(const node::Warning& event);
 
@@ -98,6 +116,9 @@ private:
     UniqueFd signals_;
     // Destroyed from the bottom up: mounts leave the port before the runtime goes, all before the reactor.
     std::unique_ptr<disk::Reactor> reactor_;
+    std::unique_ptr<GuardianLink> guardian_;
+    std::unique_ptr<FenceHook> hook_;
+    std::vector<std::pair<Instant, node::PeerSilent>> hook_again_;   // evictions whose hook has failed
     std::unique_ptr<NodeRuntime> runtime_;
     std::unique_ptr<ClientService> clients_;
     std::unique_ptr<Surfaces> surfaces_;
@@ -108,6 +129,7 @@ private:
     Instant leave_bound_ = never;
     int exit_code_ = 0;
     std::string problem_;
+    bool told_ = false;                      // clients know that this node holds nothing any more
 };
 
 }  // namespace sdlm::tools

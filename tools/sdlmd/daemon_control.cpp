@@ -7,7 +7,7 @@
 
 #include "disk/base/assert.hpp"
 #include "tools/sdlmd/daemon.hpp"
-#include "tools/sdlmd/log.hpp"
+#include "tools/common/log.hpp"
 
 namespace sdlm::tools {
 namespace {
@@ -42,6 +42,9 @@ DaemonStatus Daemon::status() {
     status.version = SDLM_VERSION;
     status.pid = static_cast<std::uint32_t>(::getpid());
     for (const auto& [directory, dlmfs] : mounts_) status.mounts.push_back(directory);
+    status.client_policy = sdlm::tools::text(options_.client_policy);
+    status.guardian_pid = static_cast<std::uint32_t>(std::max<pid_t>(guardian_->pid(), 0));
+    status.watchdog_ms = static_cast<std::uint32_t>(guardian_->watchdog_timeout().ms());
     status.problem = problem_;
     const ClientCounts clients = clients_->counts();
     status.lockspaces = clients.lockspaces;
@@ -62,6 +65,20 @@ Problem Daemon::fence(NodeIndex node) {
         return "node " + std::to_string(node) + " cannot be fenced: " + describe(requested.error()) +
                "; 'sdlm status' shows the live nodes";
     log(LogLevel::notice, "asked node " + std::to_string(node) + " to stop itself");
+    return std::nullopt;
+}
+
+Problem Daemon::evict(NodeIndex node) {
+    if (state_ != State::live)
+        return std::string("this node is ") + text(state_) + ": it cannot evict another one";
+    if (auto declared = runtime_->declare_dead(node); !declared) {
+        const std::string what = "node " + std::to_string(node);
+        if (declared.error().code == Errc::busy)
+            return what + " is alive: its heartbeat changed within the last " + std::to_string(timing_.quiet().ms()) +
+                   " ms; 'sdlm fence " + std::to_string(node) + "' asks it to stop";
+        return what + " cannot be evicted: " + describe(declared.error()) + "; 'sdlm status' shows the nodes";
+    }
+    log(LogLevel::notice, "node " + std::to_string(node) + " is evicted at an administrator's word");
     return std::nullopt;
 }
 
@@ -109,6 +126,13 @@ Problem Daemon::mount(const MountRequest& request) {
     options.fsname = options_.device;
     options.trylock_bound = timing_.answer();
     if (request.allow_other) options.allow_other = true;
+    ClientPolicy policy = options_.client_policy;
+    if (!request.client_policy.empty() && !parse(request.client_policy.c_str(), policy))
+        return "client policy '" + request.client_policy + "': give notify, kill or reset";
+    if (policy == ClientPolicy::reset && !guardian_->has_watchdog())
+        return directory + ": client policy reset needs a watchdog; start the daemon with --watchdog";
+    options.hold = [this, policy](pid_t thread) { return guardian_->hold(thread, policy); };
+    options.drop = [this](std::uint64_t hold) { guardian_->drop(hold); };
     std::string message;
     auto dlmfs = fs::Dlmfs::create(*reactor_, runtime_->locks(), std::move(options), message);
     bool mounted = dlmfs.has_value();

@@ -3,14 +3,17 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
+#include <cstring>
 #include <exception>
 #include <filesystem>
 
 #include "disk/base/limits.hpp"
 #include "tools/sdlmd/daemon.hpp"
-#include "tools/sdlmd/log.hpp"
+#include "tools/common/log.hpp"
 
 namespace sdlm::tools {
 namespace {
@@ -29,6 +32,34 @@ std::string check_absolute(std::string& path) {
     std::error_code error;
     path = std::filesystem::absolute(path, error).lexically_normal().string();
     return error ? error.message() : std::string();
+}
+
+// POLICY, or LOCKSPACE=POLICY.
+void set_policy(const std::string& text, DaemonOptions& options) {
+    const std::size_t equals = text.rfind('=');
+    const std::string word = equals == std::string::npos ? text : text.substr(equals + 1);
+    ClientPolicy policy = ClientPolicy::notify;
+    if (!parse(word.c_str(), policy) || equals == 0)
+        throw CLI::ValidationError("--client-policy", "'" + text + "': give notify, kill or reset, or LOCKSPACE=POLICY");
+    if (equals == std::string::npos) options.client_policy = policy;
+    else options.lockspace_policy[text.substr(0, equals)] = policy;
+}
+
+void add_fencing_options(CLI::App& app, DaemonOptions& options) {
+    app.add_option_function<std::vector<std::string>>(
+           "--client-policy",
+           [&options](const std::vector<std::string>& words) {
+               for (const std::string& word : words) set_policy(word, options);
+           },
+           "what happens to programs that hold locks when the lease is lost: notify (default), kill, or reset; for one "
+           "libdlm lockspace: LOCKSPACE=POLICY; may be given several times")
+        ->type_name("POLICY")->expected(1)->allow_extra_args(false)->take_all();
+    app.add_option("--watchdog", options.watchdog, "watchdog device that resets the host when programs cannot be stopped")
+        ->type_name("DEVICE");
+    app.add_option("--fence-hook", options.fence_hook, "program to run when another node is evicted")
+        ->type_name("PROGRAM")->transform(CLI::Validator(check_absolute, ""));
+    app.add_flag("--fence-before-grant", options.fence_before_grant,
+                 "evict a silent node only when the program has succeeded; give it on all nodes");
 }
 
 void add_options(CLI::App& app, DaemonOptions& options) {
@@ -57,6 +88,19 @@ void add_options(CLI::App& app, DaemonOptions& options) {
            },
            "exit, or stay until stopped (default: stay while something is mounted)")
         ->type_name("exit|stay");
+    add_fencing_options(app, options);
+}
+
+// What cannot be kept is refused before the node takes part.
+std::string problem_of(const DaemonOptions& options) {
+    bool reset = options.client_policy == ClientPolicy::reset;
+    for (const auto& [lockspace, policy] : options.lockspace_policy) reset = reset || policy == ClientPolicy::reset;
+    if (reset && options.watchdog.empty()) return "--client-policy reset needs a watchdog: name its device with --watchdog";
+    if (options.fence_before_grant && options.fence_hook.empty())
+        return "--fence-before-grant waits for a program: name it with --fence-hook";
+    if (!options.fence_hook.empty() && ::access(options.fence_hook.c_str(), X_OK) != 0)
+        return "--fence-hook " + options.fence_hook + ": " + std::strerror(errno) + "; give an executable file";
+    return {};
 }
 
 // Paged out, the daemon might need the very storage that hangs to renew its lease.
@@ -94,6 +138,10 @@ int run(int argc, char** argv) {
     } catch (const CLI::ParseError& error) {
         return app.exit(error) == 0 ? 0 : 2;
     }
+    if (const std::string problem = problem_of(options); !problem.empty()) {
+        log(LogLevel::error, problem);
+        return 2;
+    }
     prepare_signals();
     std::string message;
     auto daemon = Daemon::create(options, message);
@@ -110,6 +158,8 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
     try {
+        if (argc > 0 && std::strcmp(argv[0], sdlm::tools::guardian_name) == 0)
+            return sdlm::tools::guardian_main(argc, argv);
         return sdlm::tools::run(argc, argv);
     } catch (const std::exception& error) {
         sdlm::tools::log(sdlm::tools::LogLevel::error, error.what());

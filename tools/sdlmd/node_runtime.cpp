@@ -46,6 +46,7 @@ node::NodeStatus NodeRuntime::status() const { return core_.status(disk::boottim
 
 Instant NodeRuntime::pump() {
     core_.pump(disk::boottime_now(), output_);
+    if (watcher_) watcher_(core_.lease());
     for (node::Write& write : output_.writes) {
         const std::size_t bytes = write.bytes.size();
         waiting_.push_back({true, write.id, write.offset, bytes, std::move(write.bytes)});

@@ -37,6 +37,8 @@ public:
     NodeRuntime(const NodeRuntime&) = delete;
     NodeRuntime& operator=(const NodeRuntime&) = delete;
 
+    // Called in every pump before its writes are handed over.
+    void set_lease_watcher(std::function<void(const node::LeaseFacts&)> watcher) { watcher_ = std::move(watcher); }
     void start();
     void leave();                              // ends with Left or LeaseLost
     // When to be called again at the latest.
@@ -44,10 +46,14 @@ public:
 
     locks::LockPort& locks() { return core_; }
     node::NodeStatus status() const;
+    node::LeaseFacts lease() const { return core_.lease(); }
     std::vector<node::LockRow> lock_rows(const std::optional<disk::ResourceKey>& after, std::size_t max) const {
         return core_.lock_rows(after, max);
     }
     std::vector<NodeIndex> members(const std::string& lockspace) const { return core_.members(lockspace); }
+    void clients_stopped() { core_.clients_stopped(); }
+    Result<void> declare_dead(NodeIndex node) { return core_.declare_dead(node); }
+    void confirm_eviction(NodeIndex node, const Incarnation& life) { core_.confirm_eviction(node, life); }
     Result<void> request_fence(NodeIndex node) { return core_.request_fence(node); }
     const RuntimeCounters& counters() const { return counters_; }
     std::size_t in_flight() const { return in_flight_; }
@@ -64,6 +70,7 @@ private:
     const int fd_;
     node::NodeCore core_;
     Listener listener_;
+    std::function<void(const node::LeaseFacts&)> watcher_;
     node::Output output_;
     std::deque<Pending> waiting_;              // for a buffer, in the order of the core's output
     std::size_t in_flight_ = 0;

@@ -16,7 +16,7 @@
 #include "disk/base/ids.hpp"
 #include "disk/io/reactor.hpp"
 #include "tools/common/escape.hpp"
-#include "tools/sdlmd/log.hpp"
+#include "tools/common/log.hpp"
 #include "tools/sdlmd/surfaces_text.hpp"
 
 namespace sdlm::tools {

@@ -11,7 +11,7 @@
 
 #include "tests/support/temp_dir.hpp"
 #include "tools/sdlmd/host_identity.hpp"
-#include "tools/sdlmd/log.hpp"
+#include "tools/common/log.hpp"
 #include "tools/sdlmd/run_files.hpp"
 #include "tools/sdlmd/service_notifier.hpp"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "tools/sdlmd/log.hpp"
+#include "tools/common/log.hpp"
 
 #include <unistd.h>
 
