@@ -28,7 +28,13 @@ BenchNode::BenchNode(const std::string& device, const disk::Superblock& superblo
     throw std::runtime_error("node " + std::to_string(number) + ": " + text);
 }
 
+void BenchNode::die() {
+    call([this] { reactor_->stop(); });
+    thread_.join();
+}
+
 BenchNode::~BenchNode() {
+    if (!thread_.joinable()) return;
     try {
         call([this] { runtime_->leave(); });
     } catch (const std::exception& error) {
@@ -78,12 +84,15 @@ void BenchNode::open(const std::string& path, const disk::Superblock& superblock
     reactor_->watch(wakeup_.get(), POLLIN, [this](std::uint32_t) { take_calls(); });
     reactor_->set_round_end([this] {
         if (const auto hook = hook_) hook();      // a copy: it may replace itself
-        return runtime_->pump();
+        const Instant wake = runtime_->pump();
+        if (const auto hook = pump_hook_) hook();
+        return wake;
     });
     runtime_->start();
 }
 
 void BenchNode::happened(const node::NodeEvent& event, const std::function<void(std::string)>& ready) {
+    if (event_hook_) event_hook_(event);
     if (std::holds_alternative<node::Joined>(event)) {
         live_ = true;
         ready({});

@@ -19,7 +19,7 @@ class BenchNode {
 public:
     // Returns when the node is live. Throws std::runtime_error with a sentence.
     BenchNode(const std::string& device, const disk::Superblock& superblock, NodeIndex number);
-    ~BenchNode();      // clean leave
+    ~BenchNode();      // clean leave, unless it has died
     BenchNode(const BenchNode&) = delete;
     BenchNode& operator=(const BenchNode&) = delete;
 
@@ -34,6 +34,11 @@ public:
     disk::Reactor& reactor() { return *reactor_; }
     // Called at the end of each round, before the pump, until it is set to null.
     void set_round_hook(std::function<void()> hook) { hook_ = std::move(hook); }
+    void set_pump_hook(std::function<void()> hook) { pump_hook_ = std::move(hook); }      // ... and after the pump
+    void set_event_hook(std::function<void(const node::NodeEvent&)> hook) { event_hook_ = std::move(hook); }
+
+    // Not on the node's thread: it stops without a word, as a killed daemon.
+    void die();
 
 private:
     void thread_main(const std::string& device, const disk::Superblock& superblock, NodeIndex number,
@@ -49,7 +54,8 @@ private:
     std::unique_ptr<disk::BlockDevice> device_;
     std::unique_ptr<disk::Reactor> reactor_;
     std::unique_ptr<tools::NodeRuntime> runtime_;
-    std::function<void()> hook_;
+    std::function<void()> hook_, pump_hook_;
+    std::function<void(const node::NodeEvent&)> event_hook_;
     bool live_ = false;
     std::thread thread_;
 };
