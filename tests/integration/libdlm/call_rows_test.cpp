@@ -258,6 +258,27 @@ TEST_F(CallRows, Cancel) {
     EXPECT_EQ(unlock_status(ls_, converter), EUNLOCK);
 }
 
+TEST_F(CallRows, ACancelThatComesTooLate) {
+    Held held;
+    ASSERT_EQ(lock(ls_, held, LKM_EXMODE, 0), 0);
+    ASSERT_TRUE(readable(ls_, 20'000));                    // granted, and not delivered
+    EXPECT_EQ(unlock(ls_, held, LKF_CANCEL), 0);
+    ASSERT_TRUE(completed(ls_, held));
+    EXPECT_EQ(held.lksb.sb_status, 0);
+    EXPECT_FALSE(readable(ls_)) << "one completion for both";
+    EXPECT_EQ(held.asts, 1U);
+    EXPECT_EQ(unlock_status(ls_, held), EUNLOCK);
+}
+
+TEST_F(CallRows, UnknownFlagBits) {
+    Held held;
+    constexpr unsigned unknown = 0x02000000;
+    EXPECT_EQ(status_of(ls_, held, LKM_EXMODE, unknown), 0);
+    EXPECT_EQ(convert_status(ls_, held, LKM_PRMODE, unknown), 0);
+    EXPECT_EQ(unlock(ls_, held, unknown), EINVAL);
+    EXPECT_EQ(unlock_status(ls_, held), EUNLOCK);
+}
+
 TEST_F(CallRows, DeadlockCancel) {
     Held holder, waiter;
     ASSERT_EQ(status_of(ls_, holder, LKM_EXMODE, 0), 0);

@@ -279,6 +279,28 @@ TEST_F(DeathRows, GarbageSendersAreDisconnected) {
     while (count("handles") != 1) std::this_thread::yield();
 }
 
+// A library of another version is told so, by an errno of its own.
+TEST_F(DeathRows, AnotherVersionIsRefused) {
+    const auto answer_to = [this](const std::string& path, const wire::Message& question) {
+        RawClient client;
+        client.requests = raw_connect(path);
+        wire::Packet packet;
+        wire::encode(question, packet);
+        wire::Message answer;
+        (void)::send(client.requests, packet.bytes.data(), packet.size, MSG_NOSIGNAL);
+        const ssize_t got = ::recv(client.requests, packet.bytes.data(), packet.bytes.size(), 0);
+        packet.size = got < 0 ? 0 : static_cast<std::size_t>(got);
+        EXPECT_EQ(wire::decode(packet.span(), answer), nullptr);
+        return answer;
+    };
+    const std::string control = run_dir(0) + "/dlm.sock", lockspace = run_dir(0) + "/dlm/ls.rows";
+    constexpr std::uint32_t other = wire::protocol_version + 1;
+    EXPECT_EQ(std::get<wire::ControlReply>(answer_to(control, wire::AskVersion{other})).error, EPROTO);
+    EXPECT_EQ(std::get<wire::ControlReply>(answer_to(control, wire::AskVersion{})).error, 0);
+    EXPECT_EQ(std::get<wire::Welcome>(answer_to(lockspace, wire::Hello{other})).error, EPROTO);
+    EXPECT_EQ(count("handles"), 1U);
+}
+
 // The ring is the client's memory: whatever it writes there, and whenever, harms nobody else.
 TEST_F(DeathRows, ScribblersInTheRingAreDisconnected) {
     Prng random(13);

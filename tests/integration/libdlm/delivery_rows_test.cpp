@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // SEMANTICS 4 and 9, OBSERVED 29, 30, 39: the descriptor, dispatch, threads, fork, blocking notices.
+#include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
+#include <filesystem>
 #include <thread>
+#include <utility>
 
 #include "tests/integration/libdlm/nodes.hpp"
 #include "tests/integration/libdlm/program.hpp"
@@ -145,6 +149,70 @@ TEST_F(SharedPacket, TheDescriptorHasOtherNumbers) {
     };
     ASSERT_EQ(threaded().dispatch(threaded().get_fd(ls_)), 0);
     EXPECT_EQ(order_, all());
+}
+
+// A program may have made the descriptor blocking, or not: dispatch never blocks, and leaves that as it is.
+TEST_F(DeliveryRows, FileStatusFlagsAreLeftAlone) {
+    const int fd = threaded().get_fd(ls_);
+    Held held;
+    for (const int flags : {0, O_NONBLOCK}) {
+        ASSERT_EQ(::fcntl(fd, F_SETFL, flags), 0);
+        EXPECT_EQ(threaded().dispatch(fd), 0) << "nothing pending";
+        ASSERT_EQ(status_of(ls_, held, LKM_EXMODE, 0), 0);
+        ASSERT_EQ(unlock_status(ls_, held), EUNLOCK);
+        EXPECT_EQ(::fcntl(fd, F_GETFL) & O_NONBLOCK, flags);
+    }
+}
+
+// The routine may run before the lock call has returned: the id is in the lksb for both.
+TEST_F(DeliveryRows, TheIdIsThereForACompletionThatIsFaster) {
+    ASSERT_EQ(threaded().ls_pthread_init(ls_), 0);
+    for (unsigned i = 0; i < 300; ++i) {
+        Held held;
+        std::atomic<std::uint32_t> granted = 0;
+        std::atomic<bool> unlocked = false;
+        held.on_ast = [&] {
+            if (held.lksb.sb_status == 0) granted = held.lksb.sb_lkid;
+            if (held.lksb.sb_status != 0 || unlock(ls_, held) != 0) unlocked = true;
+        };
+        ASSERT_EQ(lock(ls_, held, LKM_EXMODE, 0), 0);
+        const std::uint32_t id = held.lksb.sb_lkid;
+        while (!unlocked) std::this_thread::yield();
+        EXPECT_NE(id, 0U);
+        ASSERT_EQ(granted, id);
+        ASSERT_EQ(held.lksb.sb_status, EUNLOCK);
+    }
+}
+
+std::size_t threads_of_this_process() {
+    std::size_t found = 0;
+    for (const auto& entry : std::filesystem::directory_iterator("/proc/self/task")) found += entry.exists();
+    return found;
+}
+
+TEST_F(DeliveryRows, CloseAndReleaseEndTheThread) {
+    const std::size_t before = threads_of_this_process();
+    dlm_lshandle_t second = threaded().open("rows");
+    ASSERT_EQ(threaded().ls_pthread_init(second), 0);
+    ASSERT_EQ(threaded().ls_pthread_init(ls_), 0);
+    EXPECT_EQ(threads_of_this_process(), before + 2);
+    EXPECT_EQ(threaded().close(second), 0);
+    EXPECT_EQ(threaded().release("rows", std::exchange(ls_, nullptr), 0), 0);
+    // Joined, but the kernel takes a moment to forget a thread.
+    while (threads_of_this_process() != before) std::this_thread::yield();
+}
+
+TEST_F(DeliveryRows, AThreadThatCannotBeStarted) {
+    Program program([this] {
+        pthread_attr_t huge;
+        pthread_attr_init(&huge);
+        if (pthread_attr_setstacksize(&huge, std::size_t{1} << 46) != 0) return 1;
+        if (pthread_setattr_default_np(&huge) != 0) return 2;
+        const int error = threaded().ls_pthread_init(ls_);
+        return error == EAGAIN || error == ENOMEM ? 0 : 3;          // the positive number, not -1
+    });
+    EXPECT_EQ(program.wait(), 0);
+    EXPECT_EQ(threaded().ls_pthread_init(ls_), 0);
 }
 
 TEST_F(DeliveryRows, AThreadDelivers) {

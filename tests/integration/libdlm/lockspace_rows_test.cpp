@@ -110,6 +110,20 @@ TEST_F(LockspaceRows, Names) {
     }
 }
 
+// The kernel ran out of device numbers at the 65th.
+TEST_F(LockspaceRows, MoreThanSixtyFour) {
+    std::vector<dlm_lshandle_t> all;
+    for (unsigned i = 0; i < 70; ++i) {
+        all.push_back(create(("many" + std::to_string(i)).c_str()));
+        ASSERT_NE(all.back(), nullptr) << i;
+    }
+    EXPECT_EQ(count("lockspaces"), 70U);
+    Held held;
+    EXPECT_EQ(status_of(all.back(), held, LKM_EXMODE, 0), 0);
+    for (unsigned i = 0; i < 70; ++i) EXPECT_EQ(threaded().release(("many" + std::to_string(i)).c_str(), all[i], 1), 0);
+    EXPECT_EQ(count("lockspaces"), 0U);
+}
+
 TEST_F(LockspaceRows, ModeIsExactAndZeroIsTheDefault) {
     const mode_t mask = ::umask(077);
     dlm_lshandle_t a = threaded().create("a", 0666), b = threaded().create("b", 0), c = threaded().create("c", 0600);

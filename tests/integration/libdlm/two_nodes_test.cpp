@@ -53,6 +53,21 @@ TEST_F(TwoNodes, NoqueueIsNotRefusedForACachedMode) {
     EXPECT_EQ(status_of(b_, b, LKM_EXMODE, LKF_NOQUEUE), 0);
 }
 
+TEST_F(TwoNodes, OrphansBelongToTheirNode) {
+    use(0);
+    dlm_lshandle_t ending = threaded().open("rows");
+    Held orphan, other;
+    ASSERT_EQ(status_of(ending, orphan, LKM_EXMODE, LKF_PERSISTENT), 0);
+    ASSERT_EQ(threaded().close(ending), 0);
+    EXPECT_EQ(status_of(b_, other, LKM_PRMODE, LKF_NOQUEUE), EAGAIN) << "it blocks other nodes";
+    EXPECT_EQ(lock(b_, other, LKM_EXMODE, LKF_ORPHAN), ENOENT) << "and is not theirs";
+    EXPECT_EQ(threaded().purge(b_, 0, 0), 0);
+    EXPECT_EQ(count("locks", 0), 1U);
+    EXPECT_EQ(lock(a_, orphan, LKM_EXMODE, LKF_ORPHAN), 0);
+    EXPECT_EQ(unlock_status(a_, orphan), EUNLOCK);
+    EXPECT_EQ(status_of(b_, other, LKM_PRMODE, 0), 0);
+}
+
 TEST_F(TwoNodes, WaitingCallsCrossNodes) {
     constexpr int rounds = 20;
     for (int i = 0; i < rounds; ++i) {

@@ -156,6 +156,20 @@ TEST_P(DlmBast, s9_once_per_level_newest_first_not_to_waiting_or_converting) {
     (void)b;
 }
 
+TEST_P(DlmBast, s9_not_for_its_own_conversion_and_never_again) {
+    const LockId a = n.lock(Mode::PR), b = n.lock(Mode::PR), c = n.lock(Mode::PR);
+    n.seen();
+    EXPECT_EQ(n.convert(a, Mode::EX), 0);
+    EXPECT_EQ(n.seen(), "3<EX 2<EX") << "not 1";
+    EXPECT_EQ(n.unlock(c), 0);
+    EXPECT_EQ(n.seen(), "3:EUNLOCK!") << "2 has been told, and may ignore it";
+    const LockId d = n.lock(Mode::PR);
+    EXPECT_EQ(n.unlock(d, lkf::cancel), 0);
+    EXPECT_EQ(n.seen(), "3:ECANCEL!");
+    EXPECT_EQ(n.unlock(b), 0);
+    EXPECT_EQ(n.seen(), "2:EUNLOCK! 1:0");
+}
+
 TEST_P(DlmBast, s9_higher_modes_are_told) {
     n.lock(Mode::EX);
     n.lock(Mode::CR);
