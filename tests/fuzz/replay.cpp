@@ -51,7 +51,12 @@ void run(const Bytes& input) {
     ::alarm(seconds_of_one_input_max);
     std::vector<std::uint8_t> copy(input.size());      // of exactly this size: AddressSanitizer sees its ends
     std::transform(input.begin(), input.end(), copy.begin(), [](std::byte b) { return static_cast<std::uint8_t>(b); });
-    LLVMFuzzerTestOneInput(copy.data(), copy.size());
+    try {
+        LLVMFuzzerTestOneInput(copy.data(), copy.size());
+    } catch (...) {
+        print_input();      // before it is gone
+        throw;
+    }
     running = nullptr;
 }
 
@@ -120,7 +125,6 @@ int main(int argc, char** argv) {
         std::printf("%zu seeds, %llu mutations\n", seeds.size(), static_cast<unsigned long long>(mutations));
     } catch (const std::exception& error) {
         std::fprintf(stderr, "%s: %s\n", argv[0], error.what());
-        print_input();
         return 1;
     }
     return 0;
