@@ -222,6 +222,7 @@ void FuseSession::answer(const OpenAnswer& answer) {
     fuse_file_info info{};
     info.fh = answer.open;
     info.direct_io = 1;
+    info.noflush = 1;        // a program that is killed must end also while nobody answers here
     if (options_.hold) holds_.emplace(answer.open, options_.hold(fuse_req_ctx(pending->request)->pid));
     if (fuse_reply_open(pending->request, &info) == 0) return;
     // The kernel has given the call up: no RELEASE will follow.

@@ -320,6 +320,7 @@ void Membership::begin_fence(std::string reason) {
     own_ = Own::fencing;
     reason_ = std::move(reason);
     error_ = Error{.code = Errc::fenced};
+    fenced_wanted_ = SDLM_CANARY(12);
 }
 
 void Membership::clients_stopped() { fenced_wanted_ = own_ == Own::fencing; }
