@@ -282,6 +282,7 @@ int Handle::lock(wire::Lock& request, std::uint32_t& id) {
         if (found != known_.end()) before = found->second;
         if (converts) silent = before && !before->busy && single() && !conversion_may_be_refused(request);
         if (silent) {
+            id = request.id;                     // under the mutex: note() in another thread comes after it
             Known& known = known_[request.id];
             known.cookies = request.cookies;
             mark(known, true);
@@ -290,7 +291,6 @@ int Handle::lock(wire::Lock& request, std::uint32_t& id) {
         }
     }
     if (silent) {
-        id = request.id;
         const int error = submit(request);
         if (error != 0) forget(request.id);
         return error;
