@@ -22,7 +22,9 @@ std::string in_slot(unsigned node) { return range(slot_at(node), block); }
 std::string in_area(unsigned node) { return range(area_at(node), area_bytes); }
 std::string in_slots() { return range(slots_at, slot_count * block); }
 
-std::string view_name(const testing::TestParamInfo<View>& info) { return info.param == View::loop ? "Loop" : "File"; }
+std::string view_name(const testing::TestParamInfo<View>& info) {
+    return info.param == View::loop ? "Loop" : info.param == View::file ? "File" : "Plain";
+}
 
 void TroubledNodes::SetUp() {
     if (::access("/dev/fuse", R_OK | W_OK) != 0) GTEST_SKIP() << "no access to /dev/fuse";
@@ -34,15 +36,15 @@ void TroubledNodes::SetUp() {
 
 void TroubledNodes::format(const std::string& image) {
     test::ChildProcess mkfs({MKFS_PROGRAM, "-f", "-N", std::to_string(slot_count), "-J", "256K", "-b",
-                             std::to_string(block), "--lease-ms", std::to_string(lease_ms), "--heartbeat-ms",
-                             std::to_string(heartbeat_ms), image});
+                             std::to_string(block), "--lease-ms", std::to_string(lease_ms_), "--heartbeat-ms",
+                             std::to_string(heartbeat_ms_), image});
     if (mkfs.wait().code != 0) throw std::runtime_error("mkfs.sdlm: " + mkfs.err());
 }
 
 void TroubledNodes::open_view(unsigned node) {
     if (nodes_.size() <= node) nodes_.resize(node + 1);
     Node& n = nodes_[node];
-    if (n.disk) return;
+    if (n.disk || GetParam() == View::plain) return;
     n.disk = std::make_unique<test::FaultDisk>(backing_, dir_.file("disk-" + std::to_string(node)));
     if (GetParam() == View::file) return;
     std::string reason;
@@ -54,9 +56,10 @@ test::ChildProcess& TroubledNodes::launch(unsigned node) {
     open_view(node);
     Node& n = nodes_[node];
     if (::mkdir(mount(node).c_str(), 0755) != 0 && errno != EEXIST) throw std::runtime_error("mkdir " + mount(node));
-    n.daemon = std::make_unique<test::ChildProcess>(std::vector<std::string>{
-        SDLMD_PROGRAM, "--device", n.loop ? n.loop->path() : n.disk->image(), "--node", std::to_string(node),
-        "--run-dir", run_dir(node), "--mount", mount(node)});
+    const std::string& device = n.loop ? n.loop->path() : n.disk ? n.disk->image() : backing_;
+    n.daemon = std::make_unique<test::ChildProcess>(
+        std::vector<std::string>{SDLMD_PROGRAM, "--device", device, "--node", std::to_string(node), "--run-dir",
+                                 run_dir(node), "--mount", mount(node)});
     n.daemon->wait_for_stderr(": joining");      // or its end
     return *n.daemon;
 }

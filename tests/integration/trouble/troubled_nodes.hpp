@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Real daemons, each with its own faulty view of one disk: directly on the faulty file, or on a loop device over it.
+// View::plain is the image itself, without faults.
 #pragma once
 #include <gtest/gtest.h>
 
@@ -17,7 +18,7 @@
 
 namespace sdlm {
 
-enum class View { file, loop };
+enum class View { plain, file, loop };
 
 // The volume of these tests. Slot n lies at slots_at + n * block, see disk/FORMAT.md.
 inline constexpr unsigned lease_ms = 4000, heartbeat_ms = 200;
@@ -59,6 +60,7 @@ protected:
     bool works(unsigned node);
     void pass_ms(unsigned ms);                       // of a fault: its length, not a wait for anything
 
+    unsigned lease_ms_ = lease_ms, heartbeat_ms_ = heartbeat_ms;      // of the volume that SetUp makes
     test::TempDir dir_;
     std::string backing_;
 
