@@ -63,6 +63,7 @@ struct MembershipConfig {
     Uuid host;
     std::uint64_t boot = 0;
     std::uint64_t nonce_seed = 0;
+    std::uint64_t started_unix = 0;           // seconds; only for the generation of a slot whose past is lost
 };
 
 struct PeerEvent {

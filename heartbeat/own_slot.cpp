@@ -108,6 +108,10 @@ void Membership::begin_claim(NodeIndex node, Instant submitted) {
     if (peer.ended == EndedBy::evicted || peer.ended == EndedBy::replaced) previous_.sequence = peer.ended_sequence;
     node_ = node;
     generation_known(node, previous_.incarnation.generation);
+    // What a damaged slot has seen nobody may know any more. No decision rests on this time of day: it only makes it
+    // unlikely that a generation comes again.
+    if (!peer.known && peer.damaged)
+        generation_known(node, config_.started_unix * 1000 + static_cast<std::uint64_t>((submitted - chosen_since_).ms()));
     incarnation_.generation = generations_[node] + 1;
     do incarnation_.nonce = prng_.next();
     while (incarnation_.nonce == 0);

@@ -63,7 +63,8 @@ struct Totals {
         std::printf(
             "%s: %llu events, %llu reads, %llu writes (%llu pages, ring up to %llu), %llu joins, %llu crashes, %llu "
             "lost, "
-            "%llu fenced, %llu certified by their guardians, %llu leaves, %llu evictions seen; %llu requests, %llu grants and %llu values checked, %llu would block, "
+            "%llu fenced, %llu certified by their guardians, %llu leaves, %llu evictions seen; %llu requests, "
+            "%llu grants and %llu values checked, %llu would block, "
             "%llu deadlocks, %llu no space\n",
             what, n(events), n(reads), n(writes), n(pages), n(ring_used_max), n(joins), n(crashes), n(lost), n(fenced), n(certified), n(leaves),
             n(evictions), n(requests), n(grants), n(values), n(refused), n(deadlocks), n(no_space));

@@ -20,6 +20,7 @@ void World::start_process(Host& host) {
     identity.host_name = "host" + std::to_string(host.index);
     identity.version = "sim";
     identity.pid = 100U + host.index;
+    identity.started_unix = 1'000'000 + static_cast<std::uint64_t>(now_ / ms(1'000));
     identity.nonce_seed = prng_.next();
     const LifeId life = lives_.begin(host.index, host.boot, host.clock, now_);
     host.process = std::make_unique<Process>(superblock_, timing_, std::move(identity), load_, life, host.index);

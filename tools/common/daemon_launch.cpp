@@ -230,6 +230,7 @@ std::vector<std::string> daemon_command_line(const std::string& program, const L
     option("--name", request.name);
     option("--mount", request.mount);
     if (request.allow_other) line.emplace_back("--allow-other");
+    option("--client-policy", request.client_policy);
     for (const std::string& service : request.services) option("--service", service);
     return line;
 }

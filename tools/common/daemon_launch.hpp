@@ -19,6 +19,7 @@ struct LaunchRequest {
     std::string mount;                   // empty: none
     bool allow_other = false;
     std::vector<std::string> services;   // first references
+    std::string client_policy;           // empty: the daemon's default
 };
 
 // $SDLM_SDLMD, else sdlmd beside this program, in ../sbin or, in a build tree, in ../sdlmd.

@@ -90,7 +90,7 @@ int start_heartbeat(const HeartbeatRequest& request) {
     const auto turn = RunDirLock::take(region->run_dir, message);
     if (!turn) return failed(program, message);
     LaunchRequest launch{.device = region->volume.device, .run_dir = region->run_dir, .node = request.node,
-                         .name = request.name, .mount = {}, .allow_other = false, .services = {request.service}};
+                         .name = request.name, .mount = {}, .allow_other = false, .services = {request.service}, .client_policy = {}};
     auto session = attach_or_launch(launch, region->volume.uuid, message);
     if (!session) return failed(program, message);
     if (session->started) return exit_ok;

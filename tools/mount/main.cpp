@@ -56,8 +56,9 @@ Result<void> mount_on_running(DaemonSession& session, const MountOptions& option
                   std::to_string(*options.node) + "; end it first or leave node= away";
         return Error{.code = Errc::busy, .field = "node"};
     }
-    const auto mounted =
-        session.client.call("mount", {{"dir", directory}, {"allow_other", options.allow_other}}, message);
+    nlohmann::json request{{"dir", directory}, {"allow_other", options.allow_other}};
+    if (!options.client_policy.empty()) request["client_policy"] = options.client_policy;
+    const auto mounted = session.client.call("mount", std::move(request), message);
     if (!mounted) return mounted.error();
     return {};
 }
@@ -86,7 +87,8 @@ int mount(const Arguments& a) {
     if (!turn) return complain(message, exit_mount_failed);
     const LaunchRequest request{.device = volume->device, .run_dir = run_dir, .node = options.node,
                                 .name = options.name, .mount = directory.string(),
-                                .allow_other = options.allow_other, .services = {}};
+                                .allow_other = options.allow_other, .services = {},
+                                .client_policy = options.client_policy};
     auto session = attach_or_launch(request, volume->uuid, message);
     if (!session) return complain(message, exit_mount_failed);
     if (!session->started && !mount_on_running(*session, options, directory.string(), message)) {
@@ -107,7 +109,7 @@ int main(int argc, char** argv) {
     app.set_version_flag("--version,-V", "mount.dlmfs " SDLM_VERSION);
     app.add_option("DEVICE", a.device, "Block device, image file or UUID=...")->required();
     app.add_option("DIR", a.directory, "Mount point")->required();
-    app.add_option("-o", a.options, "node=N,name=NAME,run_dir=DIR,allow_other; options of mount(8) are ignored")
+    app.add_option("-o", a.options, "node=N,name=NAME,run_dir=DIR,client_policy=POLICY,allow_other; options of mount(8) are ignored")
         ->type_name("OPTIONS")->allow_extra_args(false);
     app.add_option("-t", a.type, "Ignored");
     app.add_flag("-f", a.fake, "Check everything, mount nothing");

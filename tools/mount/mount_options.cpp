@@ -30,7 +30,7 @@ Result<void> parse_one(std::string_view option, Unknown unknown, MountOptions& o
     const auto equals = option.find('=');
     const std::string_view name = option.substr(0, equals);
     const std::string_view value = equals == std::string_view::npos ? std::string_view{} : option.substr(equals + 1);
-    if (name == "node" || name == "name" || name == "run_dir") {
+    if (name == "node" || name == "name" || name == "run_dir" || name == "client_policy") {
         if (value.empty()) return refuse("option " + std::string(name) + " needs a value", message);
     }
     if (name == "node") {
@@ -47,13 +47,17 @@ Result<void> parse_one(std::string_view option, Unknown unknown, MountOptions& o
     } else if (name == "run_dir") {
         if (value.front() != '/') return refuse("option run_dir=" + std::string(value) + ": not absolute", message);
         out.run_dir = value;
+    } else if (name == "client_policy") {
+        if (value != "notify" && value != "kill" && value != "reset")
+            return refuse("option client_policy=" + std::string(value) + ": give notify, kill or reset", message);
+        out.client_policy = value;
     } else if (option == "allow_other") {
         out.allow_other = true;
     } else if (option == "ro") {
         return refuse("option ro: a lock file is used by writing to it, so a dlmfs cannot be read-only", message);
     } else if (!is_generic(option) && unknown == Unknown::refuse) {
         return refuse("unknown option " + std::string(option) +
-                          "; a dlmfs has node=N, name=NAME, run_dir=DIR and allow_other",
+                          "; a dlmfs has node=N, name=NAME, run_dir=DIR, client_policy=POLICY and allow_other",
                       message);
     }
     return {};

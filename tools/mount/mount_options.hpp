@@ -16,6 +16,7 @@ struct MountOptions {
     std::string name;
     std::string run_dir;
     bool allow_other = false;
+    std::string client_policy;           // empty: the daemon's
 };
 
 enum class Unknown { refuse, ignore };

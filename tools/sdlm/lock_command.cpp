@@ -12,12 +12,14 @@
 #include <cstring>
 
 #include "disk/io/reactor.hpp"
+#include "heartbeat/timing.hpp"
 #include "locks/dlm/flags.hpp"
 #include "locks/libdlm/libdlm.h"
 #include "tools/common/cli.hpp"
 #include "tools/common/escape.hpp"
 #include "tools/common/run_dirs.hpp"
 #include "tools/common/unique_fd.hpp"
+#include "tools/control/control_client.hpp"
 #include "tools/sdlm/lock_command_child.hpp"
 #include "tools/sdlm/lock_command_holders.hpp"
 
@@ -58,6 +60,7 @@ private:
     const LockOptions& options_;
     const std::string what_;
     std::string run_dir_;
+    Duration grace_;
     dlm_lshandle_t ls_ = nullptr;
     dlm_lksb lksb_{};
     bool completed_ = false;
@@ -65,6 +68,16 @@ private:
     UniqueFd signals_;
     int signal_ = 0;
 };
+
+// What the volume gives programs between being told and being killed. Only root can ask the daemon.
+Duration told_of(const std::string& run_dir) {
+    std::string message;
+    auto client = ControlClient::connect(run_dir, message);
+    if (!client) return heartbeat::default_timing.told();
+    const auto reply = client->call("status", {}, message);
+    if (!reply) return heartbeat::default_timing.told();
+    return milliseconds(reply->at("status").at("timing").at("told_ms").get<std::int64_t>());
+}
 
 bool LockRun::take_signals() {
     sigset_t set;
@@ -164,7 +177,7 @@ std::optional<int> LockRun::take_lock() {
 int LockRun::lost(LockedCommand& command) const {
     failed(program, what_ + " is LOST: the node has lost its lease, or its daemon has ended; ending " +
                         options_.command.front());
-    if (!command.end_all(options_.grace)) failed(program, "something that it has started cannot be killed");
+    if (!command.end_all(grace_)) failed(program, "something that it has started cannot be killed");
     return exit_lock_lost;
 }
 
@@ -191,6 +204,7 @@ int LockRun::run() {
     ::setenv(run_dir_variable, run_dir_.c_str(), 1);   // for libdlm, and for what the command runs
     if (!take_signals()) return failed(program, std::string("signalfd: ") + std::strerror(errno));
     if (!open_lockspace()) return exit_failed;
+    grace_ = options_.grace ? *options_.grace : told_of(run_dir_);
     if (const auto code = take_lock()) return *code;
     LockedCommand command;
     if (!command.start(options_.command, old_mask_))

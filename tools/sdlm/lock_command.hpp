@@ -21,7 +21,8 @@ struct LockOptions {
     Sharing sharing = Sharing::exclusive;
     std::optional<Duration> patience;            // zero: do not wait; nullopt: for ever
     int conflict_code = 1;                       // somebody else has it
-    Duration grace = milliseconds(5000);         // between TERM and KILL when the lease is lost
+    // Between TERM and KILL when the lease is lost; by default what the volume gives programs to hear of it.
+    std::optional<Duration> grace;
     std::vector<std::string> command;
 };
 

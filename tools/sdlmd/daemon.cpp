@@ -175,6 +175,10 @@ int Daemon::run() {
     set_state(State::joining);
     log(LogLevel::info, options_.device + ": volume " + to_string(superblock_.uuid) + ", run directory " +
                             files_.directory() + ": joining");
+    if (hook_ && !hook_->run_now(hook_variables("register"))) {
+        log(LogLevel::error, options_.fence_hook + " could not register this node; it does not take part");
+        return 1;
+    }
     runtime_->start();
     reactor_->set_round_end([this] { return round_end(); });
     reactor_->run();
@@ -183,6 +187,7 @@ int Daemon::run() {
     clients_->leave();
     // After a failure the slot may still say that this node lives: the guardian then sees to its end.
     guardian_->note(runtime_->lease());
+    if (hook_ && runtime_->lease().over) (void)hook_->run_now(hook_variables("unregister"));
     return exit_code_;
 }
 
@@ -289,33 +294,32 @@ void Daemon::on(const node::Joined& event) {
         }
     }
     notifier_.send("READY=1\nSTATUS=live as " + node_text(event.node));
-    call_hook("register", event.node, event.incarnation, "", [](bool) {});
 }
 
-void Daemon::call_hook(const char* action, NodeIndex peer, const Incarnation& life, const char* reason,
-                       FenceHook::Done done) {
+FenceHook::Variables Daemon::hook_variables(const char* action) const {
+    return {{"SDLM_ACTION", action},
+            {"SDLM_DEVICE", options_.device},
+            {"SDLM_VOLUME_UUID", to_string(superblock_.uuid)},
+            {"SDLM_NODE", std::to_string(*options_.node)},
+            {"SDLM_NODE_NAME", node_name()}};
+}
+
+void Daemon::call_hook(NodeIndex peer, const Incarnation& life, const char* reason, FenceHook::Done done) {
     if (!hook_) return;
-    const node::NodeStatus status = runtime_->status();
     std::string host;
-    for (const node::PeerStatus& p : status.peers)
+    for (const node::PeerStatus& p : runtime_->status().peers)
         if (p.node == peer) host = to_string(p.header.host);
-    FenceHook::Variables variables{{"SDLM_ACTION", action},
-                                   {"SDLM_DEVICE", options_.device},
-                                   {"SDLM_VOLUME_UUID", to_string(superblock_.uuid)},
-                                   {"SDLM_NODE", std::to_string(status.node)},
-                                   {"SDLM_NODE_NAME", node_name()}};
-    if (*reason != '\0') {
-        variables.insert(variables.end(), {{"SDLM_PEER", std::to_string(peer)},
-                                           {"SDLM_PEER_HOST", host},
-                                           {"SDLM_PEER_GENERATION", std::to_string(life.generation)},
-                                           {"SDLM_REASON", reason}});
-    }
+    FenceHook::Variables variables = hook_variables("evict");
+    variables.insert(variables.end(), {{"SDLM_PEER", std::to_string(peer)},
+                                       {"SDLM_PEER_HOST", host},
+                                       {"SDLM_PEER_GENERATION", std::to_string(life.generation)},
+                                       {"SDLM_REASON", reason}});
     hook_->run(variables, std::move(done));
 }
 
 // Nobody gets the peer's locks before the hook says that it is cut off; until then it is tried again and again.
 void Daemon::cut_off(const node::PeerSilent& peer) {
-    call_hook("evict", peer.node, peer.incarnation, "lease", [this, peer](bool success) {
+    call_hook(peer.node, peer.incarnation, "lease", [this, peer](bool success) {
         if (success) return runtime_->confirm_eviction(peer.node, peer.incarnation);
         hook_again_.emplace_back(disk::boottime_now() + fence_hook_pause, peer);
     });
@@ -389,7 +393,7 @@ void Daemon::on(const node::PeerEvicted& event) {
                                (event.proven ? ", has stopped itself" : ", was found dead and evicted") +
                                (event.by_me && !event.proven ? " by this node" : ""));
     if (!options_.fence_before_grant || event.proven)
-        call_hook("evict", event.node, event.incarnation, event.proven ? "fenced" : "lease", [](bool) {});
+        call_hook(event.node, event.incarnation, event.proven ? "fenced" : "lease", [](bool) {});
 }
 
 void Daemon::on(const node::Warning& event) { log(LogLevel::warning, options_.device + ": " + event.message); }

@@ -77,8 +77,8 @@ private:
     Result<void> open_surfaces(std::string& message);
     void guard_clients();
     ClientPolicy policy_of(const std::string& lockspace) const;
-    void call_hook(const char* action, NodeIndex peer, const Incarnation& life, const char* reason,
-                   FenceHook::Done done);
+    FenceHook::Variables hook_variables(const char* action) const;
+    void call_hook(NodeIndex peer, const Incarnation& life, const char* reason, FenceHook::Done done);
     void cut_off(const node::PeerSilent& peer);
     node::Identity identity() const;
     std::string node_name() const;

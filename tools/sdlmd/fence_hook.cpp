@@ -49,16 +49,44 @@ FenceHook::~FenceHook() {
     }
 }
 
-void FenceHook::run(const Variables& variables, Done done) {
+FenceHook::Run FenceHook::begin(const Variables& variables) const {
     std::vector<std::string> environment;
     for (const auto& [name, value] : variables) environment.push_back(name + "=" + value);
     Run run;
-    run.action = variables.empty() ? "" : variables.front().second;
+    run.action = variables.front().second;
     run.pid = start(program_, environment);
     if (run.pid > 0) run.process = UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, run.pid, 0)));
+    if (run.process) return run;
+    log(LogLevel::error, program_ + ": cannot be started: " + std::strerror(errno));
+    if (run.pid > 0) ::kill(-run.pid, SIGKILL);
+    return run;
+}
+
+bool FenceHook::finish(const Run& run) const {
+    int status = 0;
+    ::waitpid(run.pid, &status, 0);
+    const bool success = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    if (!success)
+        log(LogLevel::error, program_ + " (" + run.action + ") " +
+                                 (WIFEXITED(status) ? "failed with code " + std::to_string(WEXITSTATUS(status))
+                                                    : "was ended by signal " + std::to_string(WTERMSIG(status))));
+    return success;
+}
+
+bool FenceHook::run_now(const Variables& variables) {
+    const Run run = begin(variables);
+    if (!run.process) return false;
+    pollfd waits{run.process.get(), POLLIN, 0};
+    int rc = -1;
+    do rc = ::poll(&waits, 1, static_cast<int>(fence_hook_patience.ms()));
+    while (rc < 0 && errno == EINTR);
+    if (rc == 0) ::kill(-run.pid, SIGKILL);
+    return finish(run);
+}
+
+void FenceHook::run(const Variables& variables, Done done) {
+    Run run = begin(variables);
     if (!run.process) {
-        log(LogLevel::error, program_ + ": cannot be started: " + std::strerror(errno));
-        if (run.pid > 0) ::kill(-run.pid, SIGKILL);
         reactor_.post([done = std::move(done)] { done(false); });
         return;
     }
@@ -73,14 +101,7 @@ void FenceHook::ended(int fd) {
     Run run = std::move(runs_.at(fd));
     reactor_.unwatch(fd);
     runs_.erase(fd);
-    int status = 0;
-    ::waitpid(run.pid, &status, 0);
-    const bool success = WIFEXITED(status) && WEXITSTATUS(status) == 0;
-    if (!success)
-        log(LogLevel::error, program_ + " (" + run.action + ") " +
-                                 (WIFEXITED(status) ? "failed with code " + std::to_string(WEXITSTATUS(status))
-                                                    : "was ended by signal " + std::to_string(WTERMSIG(status))));
-    run.done(success);
+    run.done(finish(run));
 }
 
 Instant FenceHook::look(Instant now) {

@@ -29,6 +29,8 @@ public:
     FenceHook(const FenceHook&) = delete;
     FenceHook& operator=(const FenceHook&) = delete;
 
+    // Waits for its end, for fence_hook_patience at most: before the node takes part, and after it has left.
+    bool run_now(const Variables& variables);
     // `done` is called later, on the reactor's thread, once.
     void run(const Variables& variables, Done done);
     // Kills what is over its time; when to look again.
@@ -42,6 +44,8 @@ private:
         std::string action;
         Done done;
     };
+    Run begin(const Variables& variables) const;         // without a `process`: could not be started
+    bool finish(const Run& run) const;                   // it has ended: with success?
     void ended(int fd);
 
     disk::Reactor& reactor_;

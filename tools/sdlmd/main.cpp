@@ -98,6 +98,8 @@ std::string problem_of(const DaemonOptions& options) {
     if (reset && options.watchdog.empty()) return "--client-policy reset needs a watchdog: name its device with --watchdog";
     if (options.fence_before_grant && options.fence_hook.empty())
         return "--fence-before-grant waits for a program: name it with --fence-hook";
+    if (!options.fence_hook.empty() && !options.node)
+        return "--fence-hook is told the number of this node before it takes part: choose it with --node";
     if (!options.fence_hook.empty() && ::access(options.fence_hook.c_str(), X_OK) != 0)
         return "--fence-hook " + options.fence_hook + ": " + std::strerror(errno) + "; give an executable file";
     return {};

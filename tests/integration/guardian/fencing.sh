@@ -75,12 +75,13 @@ env | grep ^SDLM_ | sort >"$dir/hook-$SDLM_ACTION"
 HOOK
 chmod +x "$work/hook"
 expect 2 "*waits for a program*" "$SDLMD" --device "$disk" --fence-before-grant
-expect 2 "*/nosuch: No such file*" "$SDLMD" --device "$disk" --fence-hook "$work/nosuch"
+expect 2 "*/nosuch: No such file*" "$SDLMD" --device "$disk" --node 1 --fence-hook "$work/nosuch"
+expect 2 "*choose it with --node*" "$SDLMD" --device "$disk" --fence-hook "$work/hook"
 "$SDLM" --run-dir "$work/1" stop --force
 echo >"$work/may-succeed"          # the slot of node 0 still shows its last life
 start 1 --fence-hook "$work/hook" --fence-before-grant
 rm "$work/may-succeed"
-until_true 20 test -e "$work/hook-register" || fail "the hook is not told of the start"
+[[ -e $work/hook-register ]] || fail "the hook is not told of the start"
 grep -qx "SDLM_NODE=1" "$work/hook-register" || fail "hook: $(<"$work/hook-register")"
 start 0
 hold 0 hooked
@@ -109,3 +110,4 @@ head -c 512 /dev/urandom | dd of="$disk" bs=512 seek=$((offset / 512)) conv=notr
 expect 0 "*slot 2 of $disk is free*" "$SDLM" clear-slot --slot 2 "$disk"
 expect 0 "*left*" "$SDLM" dump --slot 2 "$disk"
 "$SDLM" --run-dir "$work/1" stop --force
+[[ -e $work/hook-unregister ]] || fail "the hook is not told of the end"

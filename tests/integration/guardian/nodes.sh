@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=bash
 # For the tests of this folder: nodes with a dlmfs each, programs that hold locks, and times against stated bounds.
-# shellcheck disable=SC2154
+# shellcheck disable=SC2034,SC2154
 
 declare -A daemon holder
 

@@ -13,7 +13,7 @@ class LivesTest : public testing::Test {
 protected:
     LivesTest() {
         geometry.volume_bytes = disk::bytes_needed(512, 4, 64 * 1024);
-        id = lives.begin(0, {}, 0);
+        id = lives.begin(0, 1, {}, 0);
     }
     std::vector<std::byte> slot_image(NodeIndex node, disk::SlotState state, std::uint64_t generation) const {
         std::vector<std::byte> block(512);
@@ -55,7 +55,7 @@ TEST_F(LivesTest, OnlyOwnBlocksMayBeWritten) {
 
 TEST_F(LivesTest, LiveSlotMayNotBeClaimedNorShared) {
     make_live();
-    const LifeId thief = lives.begin(1, {}, ms(2));
+    const LifeId thief = lives.begin(1, 1, {}, ms(2));
     EXPECT_THROW(write(thief, 1, disk::SlotState::claiming, 2, ms(1'000)), Violation);
     EXPECT_NO_THROW(write(thief, 1, disk::SlotState::claiming, 2, ms(2'100)));
     EXPECT_THROW(lives.joined(thief, 1, {2, 77}, ms(2'200)), Violation);
@@ -74,7 +74,7 @@ TEST_F(LivesTest, LeaseCountsFromSubmissionAndExpiryIsSticky) {
 
 TEST_F(LivesTest, EarlyEvictionIsReported) {
     make_live();
-    const LifeId observer = lives.begin(1, {}, 0);
+    const LifeId observer = lives.begin(1, 1, {}, 0);
     EXPECT_THROW(lives.check_evicted(observer, 1, {1, 77}, ms(2'249)), Violation);
     EXPECT_NO_THROW(lives.check_evicted(observer, 1, {1, 77}, ms(2'250)));
     EXPECT_NO_THROW(lives.check_evicted(observer, 1, {9, 77}, ms(10)));

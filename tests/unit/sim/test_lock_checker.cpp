@@ -29,7 +29,7 @@ protected:
     LockCheckerTest() : a(live(0)), b(live(1)) {}
 
     LifeId live(std::uint16_t host) {
-        const LifeId id = lives.begin(host, {}, 0);
+        const LifeId id = lives.begin(host, 1, {}, 0);
         lives.get(id).slot = host;
         lives.get(id).joined = true;
         lives.slot_write_done(id, disk::SlotState::live, true, Instant{0}, Instant{1});
@@ -68,7 +68,7 @@ TEST_F(LockCheckerTest, CrashedLifeUsesNothingOnceItsHostStartsAgain) {
     open_and_grant(a, Mode::EX, {}, ms(1));
     lives.end(a, LifeEnd::crashed, ms(2));
     checker.life_ended(a, ms(2));
-    static_cast<void>(lives.begin(0, {}, ms(10)));
+    static_cast<void>(lives.begin(0, 1, {}, ms(10)));
     EXPECT_NO_THROW(open_and_grant(b, Mode::EX, {}, ms(11)));
 }
 

@@ -132,12 +132,13 @@ TEST(MountOptions, WrongOnesAreNamed) {
 
 TEST(DaemonLaunch, CommandLine) {
     const LaunchRequest all{.device = "/dev/x", .run_dir = "/r", .node = NodeIndex{0}, .name = "-n", .mount = "/m",
-                            .allow_other = true, .services = {"-a", "b"}};
+                            .allow_other = true, .services = {"-a", "b"}, .client_policy = "kill"};
     const std::vector<std::string> expected{"sdlmd",    "--device=/dev/x", "--run-dir=/r",  "--node=0",   "--name=-n",
-                                            "--mount=/m", "--allow-other",   "--service=-a", "--service=b"};
+                                            "--mount=/m", "--allow-other",   "--client-policy=kill", "--service=-a",
+                                            "--service=b"};
     EXPECT_EQ(daemon_command_line("sdlmd", all), expected);
     const LaunchRequest least{.device = "/dev/x", .run_dir = "/r", .node = {}, .name = {}, .mount = {},
-                              .allow_other = false, .services = {}};
+                              .allow_other = false, .services = {}, .client_policy = {}};
     EXPECT_EQ(daemon_command_line("sdlmd", least).size(), 3U);
 }
 
