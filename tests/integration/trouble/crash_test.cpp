@@ -115,12 +115,12 @@ TEST_P(CrashRounds, LoseNothingAndLetNobodyIn) {
     std::uint64_t refused_late = 0;
     std::int64_t rejoin_ms_max = 0;
     for (unsigned round = 0; round < rounds && !HasFailure(); ++round) {
+        std::array<std::uint64_t, nodes> before{};
+        for (unsigned node = 0; node < nodes; ++node) before[node] = refused(node);
         expect_progress();
         const auto victim = static_cast<unsigned>(prng.below(nodes));
         const auto kind = static_cast<unsigned>(prng.below(10));
         pass_ms(static_cast<unsigned>(prng.below(100)));
-        std::array<std::uint64_t, nodes> before{};
-        for (unsigned node = 0; node < nodes; ++node) before[node] = refused(node);
         const char* what = kind < 6 ? "killed" : kind < 8 ? "leaves" : "stands still";
         if (kind < 6) kill_round(victim);
         else if (kind < 8) leave_round(victim);
