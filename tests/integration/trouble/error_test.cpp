@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // A disk that answers, but wrongly: errors, writes that lie, a device that is gone.
+#include <unistd.h>
+
 #include "troubled_nodes.hpp"
 
 namespace sdlm {
@@ -89,6 +91,26 @@ TEST_P(DiskErrors, AWriteIntoThePeersSlotIsFoundByBoth) {
     disk(0).inject("misdirect count=1 by=" + std::to_string(block) + in_slot(0));
     EXPECT_TRUE(wait_counter(0, "defended"));
     EXPECT_TRUE(wait_counter(1, "defended"));
+    expect_all_is_well();
+}
+
+// Disabled: each failed read is a line in the log, without bound, and the node waits for whoever reads its stderr.
+TEST_P(DiskErrors, DISABLED_ALogThatNobodyReadsStopsNobody) {
+    disk(1).inject("fail on=reads" + in_slots());
+    ::usleep(4 * lease_ms * 1000);
+    EXPECT_TRUE(holder_->healthy());
+    EXPECT_FALSE(lost(1));
+    EXPECT_EQ(counter(0, "evictions"), 0U);
+    EXPECT_LT(daemon(1).err().size(), 10'000U);
+}
+
+// Disabled: it prints the status, and then its own read of the disk keeps it from ending.
+TEST_P(DiskErrors, DISABLED_StatusIsToldWhileTheDiskHangs) {
+    disk(0).inject("hang");
+    pass_ms(2 * heartbeat_ms);
+    test::ChildProcess tool({SDLM_PROGRAM, "--run-dir", dir_.file("run-0"), "status"});
+    EXPECT_TRUE(tool.wait(15'000).exited);
+    disk(0).clear();
     expect_all_is_well();
 }
 
