@@ -9,6 +9,7 @@
 #include <fuse_lowlevel.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -16,6 +17,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
@@ -36,6 +38,18 @@ constexpr char image_name[] = "disk.img";
 constexpr unsigned write_bytes_max = 1024 * 1024;
 constexpr unsigned in_flight_max = 1024;
 constexpr std::size_t line_bytes_max = 4096;
+
+// Other views write the same backing file: a request is one step for all of them, as a disk's blocks are.
+class WholeStep {
+public:
+    WholeStep(int fd, int operation) : fd_(fd) { ::flock(fd_, operation); }
+    ~WholeStep() { ::flock(fd_, LOCK_UN); }
+    WholeStep(const WholeStep&) = delete;
+    WholeStep& operator=(const WholeStep&) = delete;
+
+private:
+    int fd_;
+};
 
 struct Request {
     fuse_req_t fuse = nullptr;               // null: its program has gone
@@ -107,6 +121,7 @@ void Disk::land(Request& request) {
     request.landed = true;
     const std::uint64_t at = request.at + static_cast<std::uint64_t>(verdict.shift_bytes);
     const std::size_t bytes = std::min<std::uint64_t>(request.bytes, verdict.land_bytes);
+    const WholeStep step(fd_, LOCK_EX);
     if (at > bytes_ || bytes > bytes_ - at) {
         request.verdict.error = ENOSPC;
     } else if (::pwrite(fd_, request.content.data(), bytes, static_cast<off_t>(at)) != static_cast<ssize_t>(bytes)) {
@@ -125,6 +140,7 @@ void Disk::finish(Request& request) {
     }
     const std::size_t bytes = request.at >= bytes_ ? 0 : std::min<std::uint64_t>(request.bytes, bytes_ - request.at);
     std::vector<char> content(bytes);
+    const WholeStep step(fd_, LOCK_SH);
     const ssize_t n = ::pread(fd_, content.data(), bytes, static_cast<off_t>(request.at));
     if (n < 0) return answer(request.fuse, EIO);
     for (std::size_t i = 0; i < static_cast<std::size_t>(n); ++i)

@@ -107,7 +107,7 @@ TEST_P(DiskErrors, DISABLED_ALogThatNobodyReadsStopsNobody) {
 // Disabled: it prints the status, and then its own read of the disk keeps it from ending.
 TEST_P(DiskErrors, DISABLED_StatusIsToldWhileTheDiskHangs) {
     disk(0).inject("hang");
-    pass_ms(2 * heartbeat_ms);
+    EXPECT_TRUE(wait_hung(0));
     test::ChildProcess tool({SDLM_PROGRAM, "--run-dir", dir_.file("run-0"), "status"});
     EXPECT_TRUE(tool.wait(15'000).exited);
     disk(0).clear();

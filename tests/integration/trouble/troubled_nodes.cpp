@@ -125,6 +125,11 @@ bool TroubledNodes::wait_counter(unsigned node, const std::string& name, std::ui
     return false;
 }
 
+bool TroubledNodes::wait_hung(unsigned node) {
+    for (int i = 0; i < 3000 && disk(node).count("hung") == 0; ++i) pass_ms(10);
+    return disk(node).count("hung") > 0;
+}
+
 bool TroubledNodes::lost(unsigned node) {
     daemon(node).wait_for_stderr("LEASE LOST", 0);
     return daemon(node).err().find("LEASE LOST") != std::string::npos;

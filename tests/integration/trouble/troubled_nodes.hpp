@@ -53,6 +53,7 @@ protected:
     nlohmann::json status(unsigned node);
     std::uint64_t counter(unsigned node, const std::string& name);
     bool wait_counter(unsigned node, const std::string& name, std::uint64_t at_least = 1);
+    bool wait_hung(unsigned node);                   // that a request hangs
     bool wait_lost(unsigned node) { return daemon(node).wait_for_stderr("LEASE LOST", 60'000); }
     bool lost(unsigned node);
     unsigned bound_ms(unsigned node) { return status(node).at("timing").at("failover_bound_ms").get<unsigned>(); }
