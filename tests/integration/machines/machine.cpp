@@ -55,8 +55,9 @@ Machine::Machine(const MachineOptions& options) : name_(options.name) {
         "qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-m", "384", "-nodefaults", "-no-user-config",
         "-display", "none", "-no-reboot",
         "-kernel", options.guest + "/vmlinuz", "-initrd", options.guest + "/initramfs",
-        "-append", "console=ttyS0 quiet panic=-1",
-        "-chardev", "socket,id=serial,server=on,wait=off,path=" + serial, "-serial", "chardev:serial",
+        "-append", "quiet panic=-1",
+        "-chardev", "socket,id=serial,server=on,wait=off,path=" + serial, "-device", "virtio-serial-pci",
+        "-device", "virtconsole,chardev=serial",
         "-chardev", "socket,id=monitor,server=on,wait=off,path=" + monitor, "-mon", "chardev=monitor,mode=control"};
     // Past every cache of this host, as a disk between hosts is.
     for (const std::string& disk : options.disks) {
@@ -96,7 +97,8 @@ bool Machine::read_some(int bound_ms) {
     return n > 0;
 }
 
-bool Machine::wait_for(const std::string& text, int bound_ms) {
+bool Machine::wait_for(const std::string& line, int bound_ms) {
+    const std::string text = line + "\n";      // all of it: an answer begins behind it
     const auto end = Clock::now() + std::chrono::milliseconds(bound_ms);
     while (read_some(0)) {}
     while (text_.find(text) == std::string::npos)

@@ -27,8 +27,8 @@ public:
     // Runs a line of shell there; its output. Throws std::runtime_error unless it ends with 0.
     std::string run(const std::string& line);
     // What it says later: a line that comes from the background. False when it does not come.
-    bool wait_for(const std::string& text, int bound_ms = 60'000);
-    bool says(const std::string& text) { return wait_for(text, 0); }
+    bool wait_for(const std::string& line, int bound_ms = 60'000);
+    bool says(const std::string& line) { return wait_for(line, 0); }
     void pause() { control("stop"); }
     void resume() { control("cont"); }
     void kill();                                     // as if its power had gone
