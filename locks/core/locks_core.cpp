@@ -173,6 +173,11 @@ void LocksCore::set_demand(Handle handle, const Demand& demand, Instant now) {
         mark(r, Urgency::urgent, now);
     }
     if (lowered && demand.used == Mode::NL) r.answered = 0;
+    // Under a PW that is only cached others read the value, with CR, and need not ask for it.
+    if (lowered && r.lvb_dirty && r.held == Mode::PW && !writes_lvb(demand.used)) {
+        publish_lvb(r);
+        mark(r, Urgency::urgent, now);
+    }
     if (interest_changed) mark(r, Urgency::soon, now);
     if (waits_changed) {
         std::erase(blockers_, r.self);
@@ -215,14 +220,17 @@ void LocksCore::set_held(Resource& r, Mode mode) {
     r.held = mode;
 }
 
+// What was written here is what others see from the next record on.
+void LocksCore::publish_lvb(Resource& r) {
+    r.lvb.version = SDLM_CANARY(5) && r.version_seen > 0 ? r.version_seen : ++clock_;
+    r.carried = r.lvb;
+    r.lvb_dirty = false;
+    see_version(r, r.carried.version);
+}
+
 // Gives up what is above `to`; a value written under PW/EX is published in the same record (I6).
 void LocksCore::lower(Resource& r, Mode to, Urgency urgency, Instant now) {
-    if (r.lvb_dirty && !writes_lvb(to)) {
-        r.lvb.version = SDLM_CANARY(5) && r.version_seen > 0 ? r.version_seen : ++clock_;
-        r.carried = r.lvb;
-        r.lvb_dirty = false;
-        see_version(r, r.carried.version);
-    }
+    if (r.lvb_dirty && !writes_lvb(to)) publish_lvb(r);
     if (r.held == to) return;
     set_held(r, to);
     ++counters_.releases;
@@ -294,7 +302,7 @@ void LocksCore::valid_from(NodeIndex node, std::uint32_t stamp) {
         r.peers.pop_back();
         --record_count_[node];
         if (r.open || r.entry != no_entry) touch(r);
-        else erase_if_unused(r);
+        else fading_.push_back(index);
     }
     records_[node] = std::move(kept);
 }
@@ -406,15 +414,33 @@ void LocksCore::evaluate_pending() {
     for (ResourceIndex index : pending_) touch(table_[index]);
 }
 
+bool LocksCore::nobody_needs(const Resource& r) const {
+    return !r.open && r.entry == no_entry && r.peers.empty() && r.carried.version == 0 && r.dirty == Urgency::none;
+}
+
+// A dead node may leave many thousands behind: grants do not wait until all of them are cleared away.
+void LocksCore::fade() {
+    constexpr std::size_t at_a_time = 1000;
+    for (std::size_t i = 0; i < at_a_time && !fading_.empty(); ++i) {
+        Resource& r = table_[fading_.back()];
+        fading_.pop_back();
+        if (r.used_slot) erase_if_unused(r);
+    }
+}
+
 bool LocksCore::evaluate_touched(Instant now) {
-    if (touched_.empty()) return false;
+    if (touched_.empty()) {
+        fade();
+        return false;
+    }
     std::vector<ResourceIndex> work;
     work.swap(touched_);
     for (ResourceIndex index : work) {
         Resource& r = table_[index];
         r.touched = false;
         if (!r.used_slot) continue;
-        evaluate(r, now);
+        if (nobody_needs(r)) fading_.push_back(index);
+        else evaluate(r, now);
     }
     std::erase_if(pending_, [this](ResourceIndex index) {
         Resource& r = table_[index];
@@ -423,7 +449,7 @@ bool LocksCore::evaluate_touched(Instant now) {
         return true;
     });
     for (ResourceIndex index : work)
-        if (table_[index].used_slot) erase_if_unused(table_[index]);
+        if (table_[index].used_slot && !nobody_needs(table_[index])) erase_if_unused(table_[index]);
     return true;
 }
 

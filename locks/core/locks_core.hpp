@@ -88,7 +88,7 @@ public:
     LockRecord make_record(const Resource& r) const;
     // Looks at everything that was touched; fills events(). Returns false when there was nothing to do.
     bool evaluate_touched(Instant now);
-    bool more() const { return !touched_.empty(); }
+    bool more() const { return !touched_.empty() || !fading_.empty(); }
     // Refuses own wants that are the victim of a cycle of waits (deadlock search).
     void search_deadlocks(Instant now);
     Instant search_due() const { return own_tags_ == 0 ? never : searched_at_ + timing_.heartbeat / 4; }
@@ -187,8 +187,11 @@ private:
     void end_lapse(Resource& r, const Scan& s, Instant now);
     void learn_lvb(Resource& r, const Scan& s);
     void see_version(Resource& r, std::uint64_t version);
+    void publish_lvb(Resource& r);
     void lower(Resource& r, Mode to, Urgency urgency, Instant now);
     void erase_if_unused(Resource& r);
+    bool nobody_needs(const Resource& r) const;
+    void fade();
     bool idle_cacheable(const Resource& r, Instant now) const;
 
     heartbeat::Timing timing_;
@@ -207,6 +210,7 @@ private:
     Instant searched_at_{INT64_MIN / 2};
     std::vector<std::uint64_t> record_count_;
     std::vector<ResourceIndex> touched_, pending_, dirty_, flagged_;
+    std::vector<ResourceIndex> fading_;        // perhaps unused, to be erased when there is time
     std::vector<LockEvent> events_;
     LockCounters counters_;
     std::uint64_t inexact_death_ = 0;          // newest death of which it is not known what it touched

@@ -156,6 +156,12 @@ void LocksCore::keep_lvb(Resource& r, const Scan& s, Instant now) {
     if (r.needs() && r.stake_write != 0 && view_ >= r.stake_write)
         r.floor = std::max({r.floor, s.kept, r.carried.version});
     if (r.lapsed && r.needs()) end_lapse(r, s, now);
+    if (r.needs() && r.lvb_dirty && s.best.version > 0 && s.best_orphan && newer(s.best, r.carried)) {
+        // It is older than what is being written here, but until that is published others may read it.
+        r.carried = s.best;
+        see_version(r, r.carried.version);
+        mark(r, Urgency::urgent, now);
+    }
     if (r.needs() && !r.lvb_dirty) {
         learn_lvb(r, s);
         // Only by a view that was read after the own need was shown: its owner then keeps it until it is adopted. An

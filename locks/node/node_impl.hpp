@@ -85,6 +85,8 @@ struct NodeCore::Impl final : locks::ReplicaSink {
     Instant next_read() const;
     Duration poll_interval() const;
     void read_done(Instant now, IoId id, Result<std::span<const std::byte>> result);
+    void doubt_volume(const std::vector<heartbeat::Sight>& sights);
+    void volume_checked(const Result<std::span<const std::byte>>& result);
     void slots_done(std::span<const std::byte> bytes);
     void learn_facts(NodeIndex node, disk::SlotState state, std::span<const std::byte> block);
     void follow(NodeIndex node, std::span<const std::byte> block, bool own_good);
@@ -176,6 +178,12 @@ struct NodeCore::Impl final : locks::ReplicaSink {
         std::uint64_t view = 0;            // writes_done when it was submitted
         std::uint64_t own_written = 0;
     } slots_read;
+    bool read_failing = false;             // the latest read of the slots ended with an error
+    struct VolumeCheck {                   // a look at the superblock, when the slots do not look like this volume's
+        bool wanted = false, active = false;
+        bool alone = false;                // no slot but the own one was readable
+        IoId id = 0;
+    } volume_check;
     Instant last_read{INT64_MIN / 2};      // completion
     Instant read_again = never;            // a replica needs another look soon
     Duration read_latency = milliseconds(1);

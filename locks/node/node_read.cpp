@@ -33,6 +33,7 @@ Duration NodeCore::Impl::poll_interval() const {
 Instant NodeCore::Impl::next_read() const {
     if (slots_read.active || ended() || !started) return never;
     Instant due = earlier(member.read_due(last_read), read_again);
+    if (read_failing) return read_again;
     if (live()) {
         if (locks.waits_for_read(writes_done, slots_read.view)) return Instant{};
         due = earlier(due, last_read + poll_interval());
@@ -45,6 +46,11 @@ void NodeCore::Impl::read_if_due(Output& out) {
     if (!locks.waiting(writes_done)) waiting_since = never;
     else if (waiting_since == never) waiting_since = now;
     if (next_read() > now) return;
+    if (std::exchange(volume_check.wanted, false) && !volume_check.active) {
+        volume_check.active = true;
+        volume_check.id = next_id++;
+        out.reads.push_back({volume_check.id, disk::superblock_offset, superblock.geometry.block_bytes});
+    }
     slots_read = {true, next_id++, now, writes_done, member.written_sequence()};
     read_again = never;
     out.reads.push_back(
@@ -76,16 +82,43 @@ void NodeCore::Impl::read_done(Instant at, IoId id, Result<std::span<const std::
         if (ended()) return;
         if (!result) {
             ++counters.read_errors;
-            warn("reading the slots failed: " + describe(result.error()));
+            if (!read_failing) warn("reading the slots failed: " + describe(result.error()) + "; trying again until the lease ends");
+            read_failing = true;
             read_again = now + timing.heartbeat / 8;
             return;
         }
+        if (std::exchange(read_failing, false)) warn("reading the slots works again");
         read_latency = now - slots_read.submitted;
         return slots_done(*result);
     }
+    if (volume_check.active && id == volume_check.id) return volume_checked(result);
     for (NodeIndex node = 0; node < fetches.size(); ++node)
         if (fetches[node].active && fetches[node].id == id) return pages_done(node, result);
     SDLM_UNREACHABLE();
+}
+
+// The device may have been exchanged under this node. A slot of another volume, or no readable slot but the own, is a
+// sign; the superblock says what it is.
+void NodeCore::Impl::doubt_volume(const std::vector<heartbeat::Sight>& sights) {
+    const bool foreign = std::any_of(sights.begin(), sights.end(), [](const heartbeat::Sight& sight) {
+        return !sight.header && sight.header.error().code == Errc::wrong_volume;
+    });
+    bool others = sights.size() < 2;
+    for (NodeIndex node = 0; node < sights.size(); ++node)
+        others = others || (node != member.node() && sights[node].header.has_value());
+    volume_check.alone = !others;
+    volume_check.wanted = volume_check.wanted || foreign || !others;
+}
+
+void NodeCore::Impl::volume_checked(const Result<std::span<const std::byte>>& result) {
+    volume_check.active = false;
+    if (ended() || !result) return;
+    const auto found = disk::decode_superblock(*result, disk::superblock_offset);
+    if (found && found->uuid == superblock.uuid) return;
+    if (found)
+        return member.lose("the device shows another volume, " + to_string(found->uuid) + "; it was exchanged or formatted");
+    if (volume_check.alone)
+        member.lose("the device shows no volume any more (superblock: " + describe(found.error()) + "); it was exchanged or overwritten");
 }
 
 void NodeCore::Impl::slots_done(std::span<const std::byte> bytes) {
@@ -102,6 +135,7 @@ void NodeCore::Impl::slots_done(std::span<const std::byte> bytes) {
         else ++counters.bad_blocks;
         sights.push_back({std::move(header), digest});
     }
+    doubt_volume(sights);
     member.set_past_known(past_known());
     member.slots_read(slots_read.submitted, now, slots_read.own_written, sights);
     for (NodeIndex node = 0; node < geometry.slot_count; ++node) {

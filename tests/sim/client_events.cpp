@@ -59,7 +59,9 @@ void ClientLoad::on_granted(const Notice& notice, Time now) {
     context_.statistics.longest_wait = std::max(context_.statistics.longest_wait, now - lock.want_since);
     lock.used = notice.mode;
     lock.want.reset();
-    schedule_hold_end(key, hold_time(), now);
+    unnest(key, now);
+    // Long enough that another nested key is asked for meanwhile.
+    schedule_hold_end(key, nested(key) && !context_.quiet ? hold_time() * 10 : hold_time(), now);
 }
 
 void ClientLoad::on_refused(const Notice& notice, Time now) {
@@ -77,9 +79,9 @@ void ClientLoad::on_refused(const Notice& notice, Time now) {
         ++statistics.would_block;
         break;
     case locks::Refusal::deadlock:
-        if (!lock.want->convert)
+        if (!lock.want->convert && (lock.want->owner_tag == 0 || lock.want->spared))
             throw Violation("I8: host " + std::to_string(host_) + " was refused with deadlock on key " +
-                            std::to_string(key) + " without converting");
+                            std::to_string(key) + " without converting or waiting in a cycle");
         ++statistics.deadlocks;
         break;
     case locks::Refusal::no_space: ++statistics.no_space; break;
@@ -87,6 +89,7 @@ void ClientLoad::on_refused(const Notice& notice, Time now) {
     trace(now, key, std::string("refused ") + locks::text(lock.want->mode) + " reason " +
                         std::to_string(static_cast<unsigned>(notice.why)));
     lock.want.reset();
+    unnest(key, now);
     if (lock.used != Mode::NL) schedule_hold_end(key, hold_time(), now);
 }
 
@@ -95,7 +98,7 @@ void ClientLoad::on_blocked(const Notice& notice, Time now) {
     Lock& lock = locks_[key];
     ++context_.statistics.blocked;
     trace(now, key, std::string("blocked by ") + locks::text(notice.mode));
-    if (notice.mode == Mode::NL || lock.used == Mode::NL || context_.prng.one_in(3)) return;
+    if (notice.mode == Mode::NL || lock.used == Mode::NL || lock.until || context_.prng.one_in(3)) return;
     schedule_hold_end(key, us(100) + static_cast<Time>(context_.prng.below(static_cast<std::uint64_t>(ms(10)))), now);
 }
 

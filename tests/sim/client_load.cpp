@@ -35,6 +35,8 @@ KeyIndex ClientLoad::pick_key() {
     const std::uint64_t where = context_.prng.below(10);
     const std::uint64_t hot = context_.hot;
     const std::uint64_t warm = context_.warm;
+    if (context_.prng.one_in(5))
+        return static_cast<KeyIndex>(context_.keys.size() - 1 - context_.prng.below(context_.nested));
     if (where < 4) return static_cast<KeyIndex>(context_.prng.below(hot));
     if (where < 8) return static_cast<KeyIndex>(hot + context_.prng.below(warm));
     return static_cast<KeyIndex>(hot + warm + context_.prng.below(context_.keys.size() - hot - warm));
@@ -42,8 +44,9 @@ KeyIndex ClientLoad::pick_key() {
 
 void ClientLoad::set_demand(KeyIndex key) {
     const Lock& lock = locks_[key];
-    port_.set_demand(lock.handle,
-                     Demand{.used = lock.used, .want = lock.want, .interest = lock.interest, .cache = lock.cache});
+    Demand demand{.used = lock.used, .want = lock.want, .interest = lock.interest, .cache = lock.cache, .waits_on = {}};
+    if (lock.until) demand.waits_on[0] = locks_[*lock.until].handle;
+    port_.set_demand(lock.handle, demand);
 }
 
 bool ClientLoad::ensure_open(KeyIndex key, Time now) {
@@ -78,7 +81,33 @@ void ClientLoad::request(KeyIndex key, Time now) {
     lock.want_since = now;
     ++context_.statistics.requests;
     trace(now, key, std::string("wants ") + locks::text(want.mode) + (want.noqueue ? " noqueue" : ""));
+    if (nested(key) && !want.noqueue) nest(key, now);
     set_demand(key);
+}
+
+// What is held of the other nested keys is held until this one is decided. Only one host spares its wants, so that no
+// cycle is made of spared ones.
+void ClientLoad::nest(KeyIndex key, Time now) {
+    Want& want = *locks_[key].want;
+    want.owner_tag = life_ + 1;
+    want.spared = host_ == 0 && context_.prng.one_in(4);
+    for (KeyIndex held = 0; held < locks_.size(); ++held) {
+        Lock& lock = locks_[held];
+        if (!nested(held) || lock.used == Mode::NL || lock.want || lock.until) continue;
+        lock.until = key;
+        trace(now, held, "is held until " + std::to_string(key));
+        set_demand(held);
+    }
+}
+
+void ClientLoad::unnest(KeyIndex key, Time now) {
+    for (KeyIndex held = 0; held < locks_.size(); ++held) {
+        Lock& lock = locks_[held];
+        if (lock.until != key) continue;
+        lock.until.reset();
+        set_demand(held);
+        schedule_hold_end(held, hold_time(), now);
+    }
 }
 
 void ClientLoad::convert_up(KeyIndex key, Time now) {
@@ -103,6 +132,7 @@ void ClientLoad::withdraw(KeyIndex key, Time now) {
     lock.want.reset();
     ++context_.statistics.withdrawn;
     trace(now, key, "withdraws");
+    unnest(key, now);
     set_demand(key);
     if (lock.used != Mode::NL) schedule_hold_end(key, hold_time(), now);
 }
@@ -135,6 +165,7 @@ void ClientLoad::lower(KeyIndex key, Mode mode, Time now) {
 void ClientLoad::close(KeyIndex key, Time now) {
     Lock& lock = locks_[key];
     trace(now, key, "closes");
+    unnest(key, now);
     key_by_handle_.erase(lock.handle);
     context_.checker.closed(life_, key, now);
     port_.close(lock.handle);
@@ -169,7 +200,7 @@ void ClientLoad::act(Time now) {
         if (lock.handle != locks::no_handle && prng.one_in(8)) return close(key, now);
         return request(key, now);
     }
-    if (prng.one_in(3)) return convert_up(key, now);
+    if (prng.one_in(3) && !nested(key)) return convert_up(key, now);
     if (locks::writes_lvb(lock.used) && prng.one_in(3)) write_value(key, now);
 }
 
@@ -194,6 +225,7 @@ void ClientLoad::hold_end(KeyIndex key, std::uint64_t serial, Time now) {
     Lock& lock = locks_[key];
     if (lost_ || lock.serial != serial || lock.used == Mode::NL) return;
     if (lock.want && lock.want->convert) return;      // goes on when the conversion is decided
+    if (lock.until) return;                           // ... when the other key is
     if (!lock.want && context_.prng.one_in(5) && !context_.quiet) {
         constexpr std::array<Mode, 4> lower_modes{Mode::CR, Mode::PR, Mode::CW, Mode::PW};
         const Mode down = lower_modes[context_.prng.below(lower_modes.size())];

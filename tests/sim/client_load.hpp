@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // The clients of one node life: opens, wants, conversions, withdrawals, LVB writes and closes at random, through the
-// LockPort. A client never waits for one resource while it uses another, so only the node core can cause a deadlock.
+// LockPort. A few resources are nested: what is held of them is held until another one of them is granted, which
+// deadlocks now and then, and the node cores have to find that. All others are never held while another is waited for.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -32,6 +33,7 @@ struct LoadContext {
     const DiskWitness& witness;
     std::vector<disk::ResourceKey> keys;      // hot ones first
     std::uint64_t hot = 3, warm = 8;
+    std::uint64_t nested = 3;                 // the last ones
     Time wait_max = forever;                  // I8 while the load goes on; only without faults
     bool quiet = false;                       // no new requests; what is granted is released soon
     LoadStatistics statistics;
@@ -64,6 +66,7 @@ private:
         Time want_since = 0;
         bool interest = true, cache = true;
         std::uint64_t serial = 0;             // of the present hold
+        std::optional<KeyIndex> until = std::nullopt;   // held until this one is granted or refused
     };
     struct Notice {
         enum class Kind : std::uint8_t { granted, refused, blocked, lost } kind = Kind::lost;
@@ -76,6 +79,9 @@ private:
     KeyIndex pick_key();
     bool ensure_open(KeyIndex key, Time now);
     void request(KeyIndex key, Time now);
+    bool nested(KeyIndex key) const { return key + context_.nested >= context_.keys.size(); }
+    void nest(KeyIndex key, Time now);
+    void unnest(KeyIndex key, Time now);
     void convert_up(KeyIndex key, Time now);
     void withdraw(KeyIndex key, Time now);
     void lower(KeyIndex key, disk::Mode mode, Time now);

@@ -10,6 +10,7 @@
 #include <string>
 #include <unistd.h>
 
+#include "disk/base/canary.hpp"
 #include "tests/sim/violation.hpp"
 #include "tests/sim/world.hpp"
 
@@ -171,6 +172,9 @@ int main(int argc, char** argv) {
     app.add_flag("--trace", arguments.trace, "print the whole trace of a violation");
     app.add_flag("--expect-violation", arguments.expect_violation,
                  "for canary builds: succeed when a violation is found");
+#ifdef SDLM_CANARIES
+    app.add_option("--canary", sdlm::canary, "the planted bug")->check(CLI::Range(1, 12))->required();
+#endif
     app.add_flag("--replay", arguments.replay, "run each seed twice and compare");
     app.add_flag("--verbose", arguments.verbose, "one line for each seed");
     try {

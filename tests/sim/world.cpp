@@ -98,6 +98,7 @@ World::~World() = default;
 
 void World::format() {
     const auto& geometry = superblock_.geometry;
+    disk::encode(superblock_, disk::superblock_offset, disk_.bytes().first(disk::superblock_bytes));
     for (NodeIndex node = 0; node < geometry.slot_count; ++node) {
         const auto offset = geometry.slot_offset(node);
         disk::SlotHeader header;

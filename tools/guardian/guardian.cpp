@@ -126,7 +126,8 @@ int Guardian::run() {
         wait(next_look(now));
     }
     if (watchdog_) watchdog_->close();
-    if (stopped_ && gone_since_ != never && ledger_.phase.load() == DaemonPhase::live) certify();
+    const bool in_time = gone_since_ != never && gone_since_ < ledger_.lease_end();
+    if (stopped_ && in_time && ledger_.phase.load() == DaemonPhase::live) certify();
     return 0;
 }
 
@@ -175,6 +176,11 @@ int guardian_main(int argc, char** argv) {
     }
     ::prctl(PR_SET_NAME, guardian_name);
     ::setsid();
+    // Whoever reads the daemon's output must not wait for this process.
+    if (const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC)); null) {
+        ::dup2(null.get(), STDIN_FILENO);
+        ::dup2(null.get(), STDOUT_FILENO);
+    }
     // The end of the daemon is what it waits for; a service manager's SIGTERM goes to both.
     for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGPIPE}) ::signal(signal, SIG_IGN);
     void* memory = ::mmap(nullptr, sizeof(Ledger), PROT_READ | PROT_WRITE, MAP_SHARED, fds.ledger, 0);

@@ -69,14 +69,15 @@ private:
     int signal_ = 0;
 };
 
-// What the volume gives programs between being told and being killed. Only root can ask the daemon.
-Duration told_of(const std::string& run_dir) {
+// Half of what the volume gives programs between being told and being killed: when that is over, others may have the
+// lock. Only root can ask the daemon.
+Duration grace_of(const std::string& run_dir) {
     std::string message;
     auto client = ControlClient::connect(run_dir, message);
-    if (!client) return heartbeat::default_timing.told();
+    if (!client) return heartbeat::default_timing.told() / 2;
     const auto reply = client->call("status", {}, message);
-    if (!reply) return heartbeat::default_timing.told();
-    return milliseconds(reply->at("status").at("timing").at("told_ms").get<std::int64_t>());
+    if (!reply) return heartbeat::default_timing.told() / 2;
+    return milliseconds(reply->at("status").at("timing").at("told_ms").get<std::int64_t>()) / 2;
 }
 
 bool LockRun::take_signals() {
@@ -204,7 +205,7 @@ int LockRun::run() {
     ::setenv(run_dir_variable, run_dir_.c_str(), 1);   // for libdlm, and for what the command runs
     if (!take_signals()) return failed(program, std::string("signalfd: ") + std::strerror(errno));
     if (!open_lockspace()) return exit_failed;
-    grace_ = options_.grace ? *options_.grace : told_of(run_dir_);
+    grace_ = options_.grace ? *options_.grace : grace_of(run_dir_);
     if (const auto code = take_lock()) return *code;
     LockedCommand command;
     if (!command.start(options_.command, old_mask_))

@@ -70,7 +70,7 @@ void describe_runners(CLI::App& app, Arguments& a) {
         ->check(CLI::Range(0.0, seconds_max))->excludes(nonblock);
     lock->add_option("-E,--conflict-exit-code", a.conflict_code, "Exit code of these failures")
         ->check(CLI::Range(0, 255))->capture_default_str();
-    lock->add_option("--grace", a.grace, "Seconds from TERM to KILL when the lease is lost (default: told_ms of the volume's timing)")
+    lock->add_option("--grace", a.grace, "Seconds from TERM to KILL when the lease is lost (default: half of told_ms of the volume's timing)")
         ->check(CLI::Range(0.0, seconds_max))->capture_default_str();
     lock->add_option("LOCKSPACE", a.lockspace, "Made when this node does not have it (root only)")->required();
     lock->add_option("NAME", a.name, "Name of the lock, up to 64 bytes")->required();

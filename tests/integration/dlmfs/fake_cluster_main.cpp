@@ -40,7 +40,10 @@ public:
         Host& host = hosts_.at(static_cast<std::size_t>(index));
         host = Host{path, std::make_unique<FakeNode>(cluster_), nullptr, false, false};
         std::string message;
-        auto mount = Dlmfs::create(reactor_, *host.node, {.path = path, .fsname = "fake", .allow_other = {}}, message);
+        MountOptions options;
+        options.path = path;
+        options.fsname = "fake";
+        auto mount = Dlmfs::create(reactor_, *host.node, std::move(options), message);
         if (!mount || !(*mount)->mount(message)) {
             std::fprintf(stderr, "dlmfs_fake_cluster: %s\n", message.c_str());
             return false;

@@ -20,6 +20,7 @@ lib/sdlm/pkgconfig/libdlm.pc
 lib/sdlm/pkgconfig/libdlm_lt.pc
 lib/sdlm/pkgconfig/o2dlm.pc
 lib/systemd/system/sdlmd@.service
+libexec/sdlm/hooks/fence_reservation
 sbin/mkfs.sdlm
 sbin/mount.dlmfs
 sbin/sdlm_hb_ctl
@@ -27,6 +28,7 @@ sbin/sdlmd
 share/man/man1/sdlm.1
 share/man/man3/libo2dlm.3
 share/man/man5/sdlm.5
+share/man/man7/sdlm-hooks.7
 share/man/man7/sdlm.7
 share/man/man8/mkfs.sdlm.8
 share/man/man8/mount.dlmfs.8

@@ -148,7 +148,7 @@ TEST_P(Damage, AnImageThatShrinksUnderItsNodeEndsIt) {
 }
 
 // Disabled: a node writes its slot into the other volume, and takes that for a heartbeat; two nodes hold the lock.
-TEST_P(Damage, DISABLED_AnotherVolumeInTheDisksPlaceEndsItsNode) {
+TEST_P(Damage, AnotherVolumeInTheDisksPlaceEndsItsNode) {
     for (const unsigned node : {0U, 1U}) ASSERT_NO_FATAL_FAILURE(start(node));
     LockUser holder(file(0, "lock"));
     ASSERT_TRUE(holder.wait_granted());

@@ -95,7 +95,7 @@ TEST_P(DiskErrors, AWriteIntoThePeersSlotIsFoundByBoth) {
 }
 
 // Disabled: each failed read is a line in the log, without bound, and the node waits for whoever reads its stderr.
-TEST_P(DiskErrors, DISABLED_ALogThatNobodyReadsStopsNobody) {
+TEST_P(DiskErrors, ALogThatNobodyReadsStopsNobody) {
     disk(1).inject("fail on=reads" + in_slots());
     ::usleep(4 * lease_ms * 1000);
     EXPECT_TRUE(holder_->healthy());

@@ -197,5 +197,33 @@ TEST_P(Fencing, ARequestIsTakenBackWhenTheLifeHasEnded) {
     EXPECT_TRUE(c.live(0));
 }
 
+TEST_P(Fencing, AnExchangedDeviceEndsTheNodeBeforeItDecidesAnything) {
+    c.join_all({0, 1});
+    const Handle a = open(0), b = open(1);
+    take(0, a, Mode::EX);
+    // Node 1 finds another volume of the same shape where its device was; node 0 is not harmed by that.
+    MemoryCluster other{GetParam()};
+    other.superblock.uuid.bytes[1] = 99;
+    const auto& g = c.superblock.geometry;
+    disk::encode(other.superblock, disk::superblock_offset, std::span(c.bytes).first(disk::superblock_bytes));
+    for (NodeIndex node = 0; node < g.slot_count; ++node) {
+        disk::SlotHeader header;
+        header.node = node;
+        disk::encode_slot(header, 0, {}, other.superblock.uuid, g.slot_offset(node), slot(node));
+    }
+    c.nodes[0].frozen = true;
+    want(1, b, Mode::EX);
+    ASSERT_TRUE(c.run_until([&] { return saw<LeaseLost>(1); }, milliseconds(1500)));
+    EXPECT_FALSE(c.client(1).has('g'));
+    EXPECT_TRUE(c.client(1).has('l'));
+}
+
+TEST_P(Fencing, AnEmptyDeviceEndsTheNodeToo) {
+    c.join_all({0, 1});
+    c.nodes[0].frozen = true;
+    std::fill(c.bytes.begin(), c.bytes.end(), std::byte{0});
+    ASSERT_TRUE(c.run_until([&] { return saw<LeaseLost>(1); }, milliseconds(1500)));
+}
+
 }  // namespace
 }  // namespace sdlm::node

@@ -22,6 +22,7 @@ MemoryCluster::MemoryCluster(std::uint32_t block_bytes, std::uint32_t slots) {
     superblock.geometry = {.block_bytes = block_bytes, .slot_count = slots, .area_bytes = 64 * 1024};
     superblock.geometry.volume_bytes = disk::bytes_needed(block_bytes, slots, superblock.geometry.area_bytes);
     bytes.resize(superblock.geometry.volume_bytes);
+    disk::encode(superblock, disk::superblock_offset, std::span(bytes).first(disk::superblock_bytes));
     for (NodeIndex node = 0; node < slots; ++node) {
         disk::SlotHeader header;
         header.node = node;
