@@ -72,6 +72,9 @@ void add_node_names(const std::string& device, json& peers, Duration patience) {
     const pid_t child = ::fork();
     if (child < 0) return;
     if (child == 0) {
+        // Nor may it keep open what somebody reads from this program until its end.
+        const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+        for (const int standard : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::dup2(null.get(), standard);
         const std::string text = read_names(device, peers).dump();
         const ssize_t written = ::write(out.get(), text.data(), text.size());
         ::_exit(written == static_cast<ssize_t>(text.size()) ? 0 : 1);

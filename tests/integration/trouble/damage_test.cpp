@@ -147,7 +147,7 @@ TEST_P(Damage, AnImageThatShrinksUnderItsNodeEndsIt) {
     EXPECT_LT(holder.told_ns(), waiter.granted_ns());
 }
 
-// Disabled: a node writes its slot into the other volume, and takes that for a heartbeat; two nodes hold the lock.
+// A node must not take its own slot in another volume for a heartbeat: two would hold the lock.
 TEST_P(Damage, AnotherVolumeInTheDisksPlaceEndsItsNode) {
     for (const unsigned node : {0U, 1U}) ASSERT_NO_FATAL_FAILURE(start(node));
     LockUser holder(file(0, "lock"));
