@@ -100,6 +100,10 @@ struct PeerStatus {
 struct Counters {                         // all since start
     std::uint64_t slot_writes = 0, page_writes = 0, slot_reads = 0, page_reads = 0;
     std::uint64_t write_errors = 0, read_errors = 0, bad_blocks = 0, defended = 0, zombie_images = 0;
+    std::uint64_t foreign_blocks = 0;     // of bad_blocks: of another volume
+    std::uint64_t misplaced_blocks = 0;   // of bad_blocks: written for another place
+    std::uint64_t bad_pages = 0;          // journal pages that could not be used when they were read
+    std::uint64_t slow_writes = 0;        // slot writes that took longer than half the lease
     std::uint64_t grants = 0, cached_grants = 0, refusals = 0, releases = 0, blocked_notices = 0, evictions = 0;
 };
 

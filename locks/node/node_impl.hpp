@@ -85,6 +85,8 @@ struct NodeCore::Impl final : locks::ReplicaSink {
     Instant next_read() const;
     Duration poll_interval() const;
     void read_done(Instant now, IoId id, Result<std::span<const std::byte>> result);
+    void count_bad_block(Errc code);
+    void page_failed(NodeIndex node, std::uint64_t page, const Error& error);
     void doubt_volume(const std::vector<heartbeat::Sight>& sights);
     void volume_checked(const Result<std::span<const std::byte>>& result);
     void slots_done(std::span<const std::byte> bytes);
@@ -201,6 +203,9 @@ struct NodeCore::Impl final : locks::ReplicaSink {
         std::uint32_t count = 0;           // of the read under way
         Synced synced;                     // of the node, when all pages are applied
         Incarnation incarnation;
+        std::uint64_t failed_page = UINT64_MAX;      // could not be used lately ...
+        Instant failed_since;
+        bool failure_told = false;
     };
     std::vector<Fetch> fetches;
     std::vector<Synced> synced;            // per node

@@ -97,6 +97,27 @@ void NodeCore::Impl::read_done(Instant at, IoId id, Result<std::span<const std::
     SDLM_UNREACHABLE();
 }
 
+void NodeCore::Impl::count_bad_block(Errc code) {
+    ++counters.bad_blocks;
+    if (code == Errc::wrong_volume) ++counters.foreign_blocks;
+    if (code == Errc::wrong_block || code == Errc::wrong_node) ++counters.misplaced_blocks;
+}
+
+// A page that stays unreadable is said once: its node is followed no further until it writes the page again.
+void NodeCore::Impl::page_failed(NodeIndex node, std::uint64_t page, const Error& error) {
+    ++counters.bad_pages;
+    Fetch& f = fetches[node];
+    if (f.failed_page != page) {
+        f.failed_page = page;
+        f.failed_since = now;
+        f.failure_told = false;
+    }
+    if (f.failure_told || now - f.failed_since < timing.heartbeat * 2) return;
+    f.failure_told = true;
+    warn("journal of node " + std::to_string(node) + ": page " + std::to_string(page) + " stays unreadable: " + describe(error) +
+         "; its locks are not known here until it writes them again");
+}
+
 // The device may have been exchanged under this node. A slot of another volume, or no readable slot but the own, is a
 // sign; the superblock says what it is.
 void NodeCore::Impl::doubt_volume(const std::vector<heartbeat::Sight>& sights) {
@@ -132,7 +153,7 @@ void NodeCore::Impl::slots_done(std::span<const std::byte> bytes) {
         auto header = disk::decode_slot_header(block, superblock.uuid, node, geometry.slot_offset(node));
         const std::uint32_t digest = header ? 0 : crc32c(block);
         if (header) locks.see_clock(header->clock);
-        else ++counters.bad_blocks;
+        else count_bad_block(header.error().code);
         sights.push_back({std::move(header), digest});
     }
     doubt_volume(sights);
@@ -197,17 +218,18 @@ void NodeCore::Impl::follow(NodeIndex node, std::span<const std::byte> block, bo
         scratch.clear();
         const auto decoded = disk::decode_slot_records(block, superblock.geometry.slot_offset(node), scratch);
         if (!decoded) {
-            ++counters.bad_blocks;
+            count_bad_block(decoded.error().code);
             warn("slot " + std::to_string(node) + ": " + describe(decoded.error()));
             return;
         }
         const auto range = replica.image(header, scratch, *this);
         locks.image_seen(node, header.clock);
         if (range) {
-            fetches[node] = Fetch{.next = range->first,
-                                  .end = range->first + range->count,
-                                  .synced = own_good ? Synced{slots_read.view, reads_done} : Synced{},
-                                  .incarnation = header.incarnation};
+            Fetch& f = fetches[node];
+            f.next = range->first;
+            f.end = range->first + range->count;
+            f.synced = own_good ? Synced{slots_read.view, reads_done} : Synced{};
+            f.incarnation = header.incarnation;
             return;
         }
     }
@@ -234,7 +256,9 @@ void NodeCore::Impl::pages_done(NodeIndex node, Result<std::span<const std::byte
         const auto page = result->subspan(std::size_t{i} * limits::page_bytes, limits::page_bytes);
         const auto decoded = disk::decode_page(page, superblock.uuid, expected,
                                                superblock.geometry.page_offset(node, f.next + i), scratch);
-        if (!decoded) failure = decoded.error();
+        if (decoded) continue;
+        failure = decoded.error();
+        page_failed(node, f.next + i, *failure);
     }
     if (failure) {
         // Not written yet, half written, or overwritten already: the node is alive and writes on, or it will be

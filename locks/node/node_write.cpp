@@ -159,6 +159,7 @@ void NodeCore::Impl::batch_done() {
         return;
     }
     write_latency = now - batch.submitted;
+    if (write_latency > timing.lease / 2) ++counters.slow_writes;
     if (batch.card) card_written = true;
     batch.card = false;
     const bool records = batch.composed;

@@ -39,6 +39,8 @@ json to_json(const node::Counters& c) {
             {"slot_reads", c.slot_reads},       {"page_reads", c.page_reads},
             {"write_errors", c.write_errors},   {"read_errors", c.read_errors},
             {"bad_blocks", c.bad_blocks},       {"defended", c.defended},
+            {"foreign_blocks", c.foreign_blocks}, {"misplaced_blocks", c.misplaced_blocks},
+            {"bad_pages", c.bad_pages},         {"slow_writes", c.slow_writes},
             {"zombie_images", c.zombie_images}, {"grants", c.grants},
             {"cached_grants", c.cached_grants}, {"refusals", c.refusals},
             {"releases", c.releases},           {"blocked_notices", c.blocked_notices},

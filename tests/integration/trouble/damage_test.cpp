@@ -91,7 +91,7 @@ TEST_P(Damage, AJoinerWaitsForAJournalThatItCannotRead) {
     stop(1);
     disk(1).inject("corrupt" + in_area(0));
     launch(1);
-    EXPECT_TRUE(wait_counter(1, "page_reads", 10));
+    EXPECT_TRUE(wait_counter(1, "bad_pages", 10));
     pass_ms(bound_ms(0));
     EXPECT_EQ(status(1).at("state"), "claiming");
     disk(1).clear();
@@ -110,7 +110,7 @@ TEST_P(Damage, ABadBlockOfAJournalGoesWithTheNextRound) {
     overwrite(area_at(0) + page, page);
     EXPECT_TRUE(works(0) && works(1));
     launch(2);
-    EXPECT_TRUE(wait_counter(2, "page_reads", 10));
+    EXPECT_TRUE(wait_counter(2, "bad_pages", 10));
     EXPECT_EQ(status(2).at("state"), "claiming");
     for (int round = 0; round < 2000 && status(2).at("state") == "claiming"; ++round) {
         ASSERT_NO_FATAL_FAILURE(make_names(0, 1000, 1020));
