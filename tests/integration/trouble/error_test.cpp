@@ -91,7 +91,7 @@ TEST_P(DiskErrors, AWriteIntoThePeersSlotIsFoundByBoth) {
     disk(0).inject("misdirect count=1 by=" + std::to_string(block) + in_slot(0));
     EXPECT_TRUE(wait_counter(0, "defended"));
     EXPECT_TRUE(wait_counter(1, "defended"));
-    EXPECT_TRUE(wait_counter(0, "misplaced_blocks"));
+    EXPECT_TRUE(wait_counter(1, "misplaced_blocks"));
     expect_all_is_well();
 }
 
