@@ -3,7 +3,6 @@
 
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/time.h>
 
 #include <array>
@@ -11,6 +10,7 @@
 #include <cstring>
 #include <string_view>
 
+#include "tools/common/process_fd.hpp"
 #include "tools/common/unix_address.hpp"
 #include "tools/control/control_server.hpp"
 
@@ -78,7 +78,7 @@ Result<ControlClient> ControlClient::connect(const std::string& run_dir, std::st
         return no_answer(run_dir, errno, message);
     }
     client.pid_ = peer.pid;
-    client.process_ = UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, peer.pid, 0)));
+    client.process_ = open_process(peer.pid);
     return client;
 }
 

@@ -1,23 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "tools/guardian/client_stopper.hpp"
 
-#include <poll.h>
 #include <signal.h>
-#include <sys/syscall.h>
-#include <unistd.h>
+
+#include "tools/common/process_fd.hpp"
 
 namespace sdlm::tools {
-
-namespace {
-
-bool ended(int process) {
-    pollfd waits{process, POLLIN, 0};
-    return ::poll(&waits, 1, 0) > 0;
-}
-
-void send(int process, int signal) { ::syscall(SYS_pidfd_send_signal, process, signal, nullptr, 0); }
-
-}  // namespace
 
 bool ClientStopper::stopped(const LedgerHolder& holder, Instant now) {
     const auto pid = static_cast<pid_t>(holder.pid.load());
@@ -25,7 +13,7 @@ bool ClientStopper::stopped(const LedgerHolder& holder, Instant now) {
     const auto found = targets_.find(&holder);
     if (found == targets_.end()) {
         if (pid == 0 || !holds) return true;
-        UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+        UniqueFd process = open_process(pid);
         if (!process) return true;                    // gone already
         pid_t same = 0;
         if (process_start(pid, same) != holder.started.load()) return true;     // another one by now
@@ -33,11 +21,11 @@ bool ClientStopper::stopped(const LedgerHolder& holder, Instant now) {
         return stopped(holder, now);
     }
     Target& target = found->second;
-    if (ended(target.process.get())) return true;
-    if (!target.terminated) send(target.process.get(), SIGTERM);
+    if (process_ended(target.process.get(), 0)) return true;
+    if (!target.terminated) signal_process(target.process.get(), SIGTERM);
     target.terminated = true;
     if (now - begin_ >= timing_.told() && !target.killed) {
-        send(target.process.get(), SIGKILL);
+        signal_process(target.process.get(), SIGKILL);
         target.killed = true;
     }
     return false;

@@ -20,6 +20,8 @@
 #include "disk/io/reactor.hpp"
 #include "heartbeat/last_image.hpp"
 #include "tools/common/log.hpp"
+#include "tools/common/process_fd.hpp"
+#include "tools/guardian/event_fd.hpp"
 
 namespace sdlm::tools {
 
@@ -29,12 +31,6 @@ namespace {
 
 constexpr Duration feed_pause = milliseconds(250);
 constexpr Duration landing_look = milliseconds(2);
-
-void drain(int event_fd) {
-    std::uint64_t count = 0;
-    while (::read(event_fd, &count, sizeof count) == static_cast<ssize_t>(sizeof count)) {
-    }
-}
 
 // Paged out or killed for memory, it could not do its one duty.
 void stay_in_memory() {
@@ -51,10 +47,7 @@ Guardian::Guardian(Ledger& ledger, const GuardianFds& fds)
     if (fds.watchdog >= 0) watchdog_ = Watchdog::adopt(fds.watchdog, {ledger.config.watchdog_timeout_ns});
 }
 
-bool Guardian::daemon_gone() const {
-    pollfd waits{fds_.daemon, POLLIN, 0};
-    return ::poll(&waits, 1, 0) > 0;
-}
+bool Guardian::daemon_gone() const { return process_ended(fds_.daemon, 0); }
 
 void Guardian::begin_stop(Instant now, const char* why) {
     log(LogLevel::warning, std::string("guardian: ") + why + "; stopping the programs that hold locks");
@@ -118,8 +111,7 @@ int Guardian::run() {
         if (stopper_ && !stopped_ && stopper_->step(now)) {
             stopped_ = true;
             ledger_.clients_stopped.store(1);
-            const std::uint64_t one = 1;
-            [[maybe_unused]] const ssize_t told = ::write(fds_.answer, &one, sizeof one);
+            ring(fds_.answer);
             continue;
         }
         feed(now);

@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,6 +16,8 @@
 
 #include "disk/base/assert.hpp"
 #include "tools/common/log.hpp"
+#include "tools/common/process_fd.hpp"
+#include "tools/guardian/event_fd.hpp"
 
 namespace sdlm::tools {
 
@@ -24,13 +25,6 @@ namespace {
 
 constexpr Duration respawn_pause = milliseconds(1000);
 constexpr int end_patience_ms = 2000;
-
-UniqueFd open_pidfd(pid_t pid) { return UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))); }
-
-void poke(const UniqueFd& event) {
-    const std::uint64_t one = 1;
-    [[maybe_unused]] const ssize_t written = ::write(event.get(), &one, sizeof one);
-}
 
 Error failure(const char* what, std::string& message) {
     const int error = errno;
@@ -61,7 +55,7 @@ Result<std::unique_ptr<GuardianLink>> GuardianLink::start(const disk::Superblock
                              .lease_ns = timing.lease.ns,
                              .io_timeout_ns = timing.io_timeout.ns,
                              .watchdog_timeout_ns = link->watchdog_ ? link->watchdog_->timeout().ns : 0};
-    link->self_ = open_pidfd(::getpid());
+    link->self_ = open_process(::getpid());
     link->wake_ = UniqueFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     link->answer_ = UniqueFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (!link->self_ || !link->wake_ || !link->answer_) return failure("descriptors", message);
@@ -96,7 +90,7 @@ Result<void> GuardianLink::spawn(std::string& message) {
         ::execv("/proc/self/exe", argv.data());
         ::_exit(127);
     }
-    process_ = open_pidfd(pid_);
+    process_ = open_process(pid_);
     if (!process_) return failure("pidfd_open", message);
     if (reactor_ != nullptr) reactor_->watch(process_.get(), POLLIN, [this](std::uint32_t) { ended(); });
     return {};
@@ -107,9 +101,7 @@ void GuardianLink::watch(disk::Reactor& reactor, std::function<void()> clients_s
     clients_stopped_ = std::move(clients_stopped);
     if (process_) reactor.watch(process_.get(), POLLIN, [this](std::uint32_t) { ended(); });
     reactor.watch(answer_.get(), POLLIN, [this](std::uint32_t) {
-        std::uint64_t count = 0;
-        while (::read(answer_.get(), &count, sizeof count) == static_cast<ssize_t>(sizeof count)) {
-        }
+        drain(answer_.get());
         if (ledger_->clients_stopped.load() != 0) clients_stopped_();
     });
 }
@@ -145,7 +137,7 @@ void GuardianLink::note(const node::LeaseFacts& facts) {
     l.landed_by_ns.store(facts.landed_by.ns);
     l.lease_end_ns.store(facts.lease_end.ns);
     const DaemonPhase phase = facts.over ? DaemonPhase::over : (facts.live ? DaemonPhase::live : DaemonPhase::no_locks);
-    if (l.phase.exchange(phase) != phase) poke(wake_);
+    if (l.phase.exchange(phase) != phase) ring(wake_.get());
     if (pid_ < 0 && phase != DaemonPhase::over && disk::boottime_now() - spawned_ > respawn_pause) {
         std::string message;
         if (auto spawned = spawn(message); !spawned) log(LogLevel::error, message);
@@ -154,19 +146,15 @@ void GuardianLink::note(const node::LeaseFacts& facts) {
 
 void GuardianLink::ask_stop() {
     ledger_->stop_asked.store(1);
-    poke(wake_);
+    ring(wake_.get());
 }
 
 void GuardianLink::over() {
     unwatch();
     ledger_->phase.store(DaemonPhase::over);
-    poke(wake_);
+    ring(wake_.get());
     if (!process_) return;
-    pollfd waits{process_.get(), POLLIN, 0};
-    int rc = -1;
-    do rc = ::poll(&waits, 1, end_patience_ms);
-    while (rc < 0 && errno == EINTR);
-    if (rc == 0) ::kill(pid_, SIGKILL);
+    if (!process_ended(process_.get(), end_patience_ms)) ::kill(pid_, SIGKILL);
     process_.reset();
     ::waitpid(pid_, nullptr, 0);
     pid_ = -1;

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -12,6 +11,7 @@
 #include <cstring>
 
 #include "tools/common/log.hpp"
+#include "tools/common/process_fd.hpp"
 
 extern char** environ;
 
@@ -55,7 +55,7 @@ FenceHook::Run FenceHook::begin(const Variables& variables) const {
     Run run;
     run.action = variables.front().second;
     run.pid = start(program_, environment);
-    if (run.pid > 0) run.process = UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, run.pid, 0)));
+    if (run.pid > 0) run.process = open_process(run.pid);
     if (run.process) return run;
     log(LogLevel::error, program_ + ": cannot be started: " + std::strerror(errno));
     if (run.pid > 0) ::kill(-run.pid, SIGKILL);
@@ -76,11 +76,7 @@ bool FenceHook::finish(const Run& run) const {
 bool FenceHook::run_now(const Variables& variables) {
     const Run run = begin(variables);
     if (!run.process) return false;
-    pollfd waits{run.process.get(), POLLIN, 0};
-    int rc = -1;
-    do rc = ::poll(&waits, 1, static_cast<int>(fence_hook_patience.ms()));
-    while (rc < 0 && errno == EINTR);
-    if (rc == 0) ::kill(-run.pid, SIGKILL);
+    if (!process_ended(run.process.get(), static_cast<int>(fence_hook_patience.ms()))) ::kill(-run.pid, SIGKILL);
     return finish(run);
 }
 
