@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // The last image of a life whose process has died before it could write one: its slot as it lies on the disk, turned
-// into `fenced`. Written by the guardian of the same host, and only by it. see heartbeat/PROTOCOL.md §4
+// into `fenced`. Written by the guardian of the same host, and only by it. see heartbeat/PROTOCOL.md §4a
 #pragma once
 #include <cstddef>
 #include <cstdint>

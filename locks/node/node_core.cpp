@@ -97,10 +97,7 @@ Result<void> NodeCore::join(const std::string& lockspace, locks::LockEvents& eve
     if (im.lockspaces.contains(lockspace)) return Error{.code = Errc::exists, .field = "lockspace"};
     Impl::Lockspace& entry = im.lockspaces[lockspace];
     entry.events = &events;
-    entry.entry = im.log.add();
-    std::array<std::byte, disk::record_bytes_max> buffer;
-    const std::size_t bytes = disk::encode(disk::Record(disk::MemberEntry{lockspace, {}}), buffer, 0);
-    im.log.update(entry.entry, std::span(buffer).first(bytes));
+    im.log_record(entry.entry, disk::MemberEntry{lockspace, {}}, Impl::Record::stays);
     return {};
 }
 
@@ -108,9 +105,7 @@ void NodeCore::leave(const std::string& lockspace) {
     Impl& im = *impl_;
     const auto found = im.lockspaces.find(lockspace);
     if (found == im.lockspaces.end()) return;
-    std::array<std::byte, disk::record_bytes_max> buffer;
-    const std::size_t bytes = disk::encode(disk::Record(disk::MemberEntry{lockspace, {.left = true}}), buffer, 0);
-    im.log.remove(found->second.entry, std::span(buffer).first(bytes));
+    im.log_record(found->second.entry, disk::MemberEntry{lockspace, {.left = true}}, Impl::Record::goes);
     im.lockspaces.erase(found);
 }
 
@@ -252,11 +247,8 @@ Result<void> NodeCore::request_fence(NodeIndex node) {
     if (node >= im.synced.size() || node == im.member.node() || !im.member.peer(node).alive())
         return Error{.code = Errc::not_found, .field = "node"};
     Impl::OwnFence& own = im.own_fences[node];
-    if (own.entry == locks::no_entry) own.entry = im.log.add();
     own.incarnation = im.member.peer(node).header.incarnation;
-    std::array<std::byte, disk::record_bytes_max> buffer;
-    const std::size_t bytes = disk::encode(disk::Record(disk::FenceEntry{node, {own.incarnation}}), buffer, 0);
-    im.log.update(own.entry, std::span(buffer).first(bytes));
+    im.log_record(own.entry, disk::FenceEntry{node, {own.incarnation}}, Impl::Record::stays);
     im.write_now = true;
     return {};
 }

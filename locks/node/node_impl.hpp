@@ -54,6 +54,9 @@ struct NodeCore::Impl final : locks::ReplicaSink {
     void know_last_images();
     void retract_fence(NodeIndex node);
     void publish_evict(NodeIndex node, const Incarnation& incarnation, std::uint64_t sequence);
+    enum class Record : std::uint8_t { stays, goes };      // goes: it removes its key
+    // Publishes a record with the next write, under its entry or a new one.
+    void log_record(locks::EntryId& entry, const disk::Record& record, Record what);
     void log_evict(locks::EntryId& entry, NodeIndex node, const disk::EvictRecord& record);
     void answer_fact(NodeIndex node, const disk::EvictRecord& evicted);
     void answer_questions();

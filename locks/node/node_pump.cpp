@@ -152,10 +152,8 @@ void NodeCore::Impl::know_last_images() {
 void NodeCore::Impl::retract_fence(NodeIndex node) {
     const auto own = own_fences.find(node);
     if (own == own_fences.end()) return;
-    std::array<std::byte, disk::record_bytes_max> buffer;
     const disk::FenceRecord record{.incarnation = own->second.incarnation, .retracted = true};
-    const std::size_t bytes = disk::encode(disk::Record(disk::FenceEntry{node, record}), buffer, 0);
-    log.remove(own->second.entry, std::span(buffer).first(bytes));
+    log_record(own->second.entry, disk::FenceEntry{node, record}, Record::goes);
     own_fences.erase(own);
 }
 
@@ -167,10 +165,13 @@ void NodeCore::Impl::retract_fact(NodeIndex node, OwnFact& fact) {
 
 // Publishes the record, or its end when it says that it is retracted.
 void NodeCore::Impl::log_evict(locks::EntryId& entry, NodeIndex node, const disk::EvictRecord& record) {
+    log_record(entry, disk::EvictEntry{node, record}, record.retracted ? Record::goes : Record::stays);
+}
+
+void NodeCore::Impl::log_record(locks::EntryId& entry, const disk::Record& record, Record what) {
     std::array<std::byte, disk::record_bytes_max> buffer;
-    const std::size_t size = disk::encode(disk::Record(disk::EvictEntry{node, record}), buffer, 0);
-    const auto bytes = std::span(buffer).first(size);
-    if (record.retracted) return log.remove(entry, bytes);
+    const auto bytes = std::span(buffer).first(disk::encode(record, buffer, 0));
+    if (what == Record::goes) return log.remove(entry, bytes);
     if (entry == locks::no_entry) entry = log.add();
     log.update(entry, bytes);
 }
@@ -376,13 +377,12 @@ bool NodeCore::Impl::answered(NodeIndex by) const {
 
 // All peers are known completely, and every live peer has said that it knows of every death that is still to be seen.
 bool NodeCore::Impl::ready_to_live() const {
-    if (last_read < batch.submitted) return false;
+    if (last_read < batch.submitted || !past_known()) return false;
     bool acknowledged = true;
     for (NodeIndex node = 0; node < synced.size(); ++node) {
         if (node == member.node()) continue;
         const heartbeat::Peer& peer = member.peer(node);
         if (peer.damaged && !peer.ignored && !peer.followed()) return false;
-        if (peer.alive() && replicas[node].applied_sequence() == 0) return false;
         // Somebody dead whom nobody has evicted yet may carry values that were outdated before, and a late write of it
         // is no sign of life: wait for the answer to this claim, which also says that all lives before it are settled
         // there, or for its end.
