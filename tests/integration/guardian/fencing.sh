@@ -2,16 +2,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # What an administrator can do about a node: fence, evict, clear-slot, the hook, the timeline.
 # shellcheck disable=SC2154,SC2016
-# shellcheck source=tests/integration/tools/common.sh
-. "$(dirname "$0")/../tools/common.sh"
 # shellcheck source=tests/integration/guardian/nodes.sh
 . "$(dirname "$0")/nodes.sh"
-need_fuse
-need_daemon
-start 0
-start 1
-early=$(field 1 early_bound_ms)
-bound=$(field 1 failover_bound_ms)
+start_both
 lease=$(field 1 lease_ms)
 
 expect 0 "*$lease ms*lease is over*$bound ms*$early ms*" "$SDLM" --run-dir "$work/1" status --timeline

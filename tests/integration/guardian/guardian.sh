@@ -2,16 +2,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Daemons that die or hang while programs hold locks: who is stopped, and how soon others go on.
 # shellcheck disable=SC2154,SC2016
-# shellcheck source=tests/integration/tools/common.sh
-. "$(dirname "$0")/../tools/common.sh"
 # shellcheck source=tests/integration/guardian/nodes.sh
 . "$(dirname "$0")/nodes.sh"
-need_fuse
-need_daemon
-start 0
-start 1
-early=$(field 1 early_bound_ms)
-bound=$(field 1 failover_bound_ms)
+start_both
 ((early > 0 && bound > early)) || fail "bounds $early, $bound"
 
 # The daemon is killed: a program that was only told, and nobody.

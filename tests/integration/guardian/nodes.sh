@@ -2,6 +2,10 @@
 # shellcheck shell=bash
 # For the tests of this folder: nodes with a dlmfs each, programs that hold locks, and times against stated bounds.
 # shellcheck disable=SC2034,SC2154
+# shellcheck source=tests/integration/tools/common.sh
+. "$(dirname "$0")/../tools/common.sh"
+need_fuse
+need_daemon
 
 declare -A daemon holder
 
@@ -54,3 +58,11 @@ taken_within() {
 kill_now() { kill -9 "$@"; wait "$@" 2>/dev/null || true; }
 drop_mount() { umount -l "$work/mnt-$1" 2>/dev/null || fusermount3 -u -z "$work/mnt-$1"; }
 mkfifo "$work/never"
+
+# Nodes 0 and 1, and the bounds that the volume states.
+start_both() {
+    start 0
+    start 1
+    early=$(field 1 early_bound_ms)
+    bound=$(field 1 failover_bound_ms)
+}
