@@ -20,6 +20,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/bench/bench_main.hpp"
 #include "disk/io/reactor.hpp"
 #include "locks/libdlm/libdlm.h"
 #include "tests/bench/raw_device.hpp"
@@ -330,11 +331,4 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace sdlm::bench
 
-int main(int argc, char** argv) {
-    try {
-        return sdlm::bench::run(argc, argv);
-    } catch (const std::exception& error) {
-        std::fprintf(stderr, "libdlm_load: %s\n", error.what());
-        return 1;
-    }
-}
+int main(int argc, char** argv) { return sdlm::bench::bench_main("libdlm_load", sdlm::bench::run, argc, argv); }

@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "tests/bench/bench_main.hpp"
 #include "tests/bench/bare_fuse.hpp"
 #include "tests/bench/fuse_load.hpp"
 #include "tests/bench/lock_load.hpp"
@@ -214,11 +215,4 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace sdlm::bench
 
-int main(int argc, char** argv) {
-    try {
-        return sdlm::bench::run(argc, argv);
-    } catch (const std::exception& error) {
-        std::fprintf(stderr, "sdlm_bench: %s\n", error.what());
-        return 1;
-    }
-}
+int main(int argc, char** argv) { return sdlm::bench::bench_main("sdlm_bench", sdlm::bench::run, argc, argv); }

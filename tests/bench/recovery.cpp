@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "tests/bench/bench_main.hpp"
 #include "tests/bench/bench_node.hpp"
 #include "tests/bench/samples.hpp"
 #include "tests/support/loop_device.hpp"
@@ -246,11 +247,4 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace sdlm::bench
 
-int main(int argc, char** argv) {
-    try {
-        return sdlm::bench::run(argc, argv);
-    } catch (const std::exception& error) {
-        std::fprintf(stderr, "sdlm_recovery: %s\n", error.what());
-        return 1;
-    }
-}
+int main(int argc, char** argv) { return sdlm::bench::bench_main("sdlm_recovery", sdlm::bench::run, argc, argv); }

@@ -2,32 +2,16 @@
 // A disk that answers, but wrongly: errors, writes that lie, a device that is gone.
 #include <unistd.h>
 
-#include "troubled_nodes.hpp"
+#include "contending_nodes.hpp"
 
 namespace sdlm {
 namespace {
 
-class DiskErrors : public TroubledNodes {
+class DiskErrors : public ContendingNodes {
 protected:
     void SetUp() override {
-        TroubledNodes::SetUp();
-        if (IsSkipped()) return;
-        for (const unsigned node : {0U, 1U}) ASSERT_NO_FATAL_FAILURE(start(node));
-        holder_ = std::make_unique<LockUser>(file(0, "contended"));
-        ASSERT_TRUE(holder_->wait_granted());
-        waiter_ = std::make_unique<LockUser>(file(1, "contended"));
-        ASSERT_TRUE(holder_->wait_blocked());
-    }
-    void expect_all_is_well() {
-        EXPECT_TRUE(holder_->healthy());
-        EXPECT_FALSE(waiter_->granted());
-        for (const unsigned node : {0U, 1U}) {
-            EXPECT_FALSE(lost(node));
-            EXPECT_EQ(counter(node, "evictions"), 0U);
-            EXPECT_TRUE(works(node));
-        }
-        holder_->release();
-        EXPECT_TRUE(waiter_->wait_granted());
+        ASSERT_NO_FATAL_FAILURE(ContendingNodes::SetUp());
+        if (!IsSkipped()) contend();
     }
     // Node 0 is out, its program knows, and node 1 has what it held.
     void expect_take_over() {
@@ -38,7 +22,6 @@ protected:
         EXPECT_EQ(counter(1, "evictions"), 1U);
         EXPECT_TRUE(works(1));
     }
-    std::unique_ptr<LockUser> holder_, waiter_;
 };
 
 INSTANTIATE_TEST_SUITE_P(Trouble, DiskErrors, testing::Values(View::file, View::loop), view_name);

@@ -2,41 +2,26 @@
 // A disk that does not answer: for less than the lease nothing happens, for longer the node is out and knows it first.
 #include <cstdio>
 
+#include "contending_nodes.hpp"
 #include "disk/io/reactor.hpp"
-#include "troubled_nodes.hpp"
 
 namespace sdlm {
 namespace {
 
-class Hang : public TroubledNodes {
+class Hang : public ContendingNodes {
 protected:
-    void SetUp() override {
-        TroubledNodes::SetUp();
-        if (IsSkipped()) return;
-        for (const unsigned node : {0U, 1U}) ASSERT_NO_FATAL_FAILURE(start(node));
-    }
-    // Node 0 holds `contended`, node 1 waits for it and holds `other`.
+    // ... and node 1 holds `other`.
     void take_locks() {
-        holder_ = std::make_unique<LockUser>(file(0, "contended"));
         other_ = std::make_unique<LockUser>(file(1, "other"));
-        ASSERT_TRUE(holder_->wait_granted() && other_->wait_granted());
-        waiter_ = std::make_unique<LockUser>(file(1, "contended"));
-        ASSERT_TRUE(holder_->wait_blocked());
+        ASSERT_TRUE(other_->wait_granted());
+        contend();
     }
-    // Everything goes on as if nothing had happened.
     void expect_nothing_happened() {
-        EXPECT_TRUE(holder_->healthy() && other_->healthy());
-        EXPECT_FALSE(waiter_->granted());
-        for (const unsigned node : {0U, 1U}) {
-            EXPECT_FALSE(lost(node));
-            EXPECT_EQ(counter(node, "evictions"), 0U);
-            EXPECT_TRUE(works(node));
-        }
-        holder_->release();
-        EXPECT_TRUE(waiter_->wait_granted());
+        EXPECT_TRUE(other_->healthy());
+        expect_all_is_well();
         EXPECT_TRUE(waiter_->healthy() && other_->healthy());
     }
-    std::unique_ptr<LockUser> holder_, other_, waiter_;
+    std::unique_ptr<LockUser> other_;
 };
 
 INSTANTIATE_TEST_SUITE_P(Trouble, Hang, testing::Values(View::file, View::loop), view_name);
