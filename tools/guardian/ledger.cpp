@@ -5,10 +5,8 @@
 #include <unistd.h>
 
 #include <cstdlib>
-#include <cstring>
 #include <string>
 
-#include "disk/base/assert.hpp"
 #include "tools/common/unique_fd.hpp"
 
 namespace sdlm::tools {
@@ -24,24 +22,6 @@ std::string read_small(const std::string& path) {
 }
 
 }  // namespace
-
-const char* text(ClientPolicy policy) noexcept {
-    switch (policy) {
-        case ClientPolicy::notify: return "notify";
-        case ClientPolicy::kill: return "kill";
-        case ClientPolicy::reset: return "reset";
-    }
-    SDLM_UNREACHABLE();
-}
-
-bool parse(const char* word, ClientPolicy& out) noexcept {
-    for (const ClientPolicy policy : {ClientPolicy::notify, ClientPolicy::kill, ClientPolicy::reset}) {
-        if (std::strcmp(word, text(policy)) != 0) continue;
-        out = policy;
-        return true;
-    }
-    return false;
-}
 
 std::uint64_t process_start(pid_t thread, pid_t& process) {
     process = thread;

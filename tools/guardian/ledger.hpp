@@ -13,17 +13,9 @@
 #include "disk/base/ids.hpp"
 #include "disk/base/instant.hpp"
 #include "heartbeat/timing.hpp"
+#include "tools/common/client_policy.hpp"
 
 namespace sdlm::tools {
-
-// What happens to programs that hold locks when their node may hold them no longer.
-enum class ClientPolicy : std::uint8_t {
-    notify,      // they are told: errors, POLLERR, the end of their sockets
-    kill,        // ... and SIGTERM, then SIGKILL after Timing::told()
-    reset,       // ... and what does not end is ended by the watchdog, with the whole host
-};
-const char* text(ClientPolicy policy) noexcept;
-bool parse(const char* word, ClientPolicy& out) noexcept;
 
 enum class DaemonPhase : std::uint32_t {
     no_locks,    // joining, or never live

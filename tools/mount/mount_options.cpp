@@ -6,6 +6,7 @@
 #include <charconv>
 
 #include "disk/base/limits.hpp"
+#include "tools/common/client_policy.hpp"
 
 namespace sdlm::tools {
 namespace {
@@ -48,7 +49,7 @@ Result<void> parse_one(std::string_view option, Unknown unknown, MountOptions& o
         if (value.front() != '/') return refuse("option run_dir=" + std::string(value) + ": not absolute", message);
         out.run_dir = value;
     } else if (name == "client_policy") {
-        if (value != "notify" && value != "kill" && value != "reset")
+        if (ClientPolicy policy{}; !parse(value, policy))
             return refuse("option client_policy=" + std::string(value) + ": give notify, kill or reset", message);
         out.client_policy = value;
     } else if (option == "allow_other") {

@@ -127,7 +127,7 @@ Problem Daemon::mount(const MountRequest& request) {
     options.trylock_bound = timing_.answer();
     if (request.allow_other) options.allow_other = true;
     ClientPolicy policy = options_.client_policy;
-    if (!request.client_policy.empty() && !parse(request.client_policy.c_str(), policy))
+    if (!request.client_policy.empty() && !parse(request.client_policy, policy))
         return "client policy '" + request.client_policy + "': give notify, kill or reset";
     if (policy == ClientPolicy::reset && !guardian_->has_watchdog())
         return directory + ": client policy reset needs a watchdog; start the daemon with --watchdog";

@@ -39,7 +39,7 @@ void set_policy(const std::string& text, DaemonOptions& options) {
     const std::size_t equals = text.rfind('=');
     const std::string word = equals == std::string::npos ? text : text.substr(equals + 1);
     ClientPolicy policy = ClientPolicy::notify;
-    if (!parse(word.c_str(), policy) || equals == 0)
+    if (!parse(word, policy) || equals == 0)
         throw CLI::ValidationError("--client-policy", "'" + text + "': give notify, kill or reset, or LOCKSPACE=POLICY");
     if (equals == std::string::npos) options.client_policy = policy;
     else options.lockspace_policy[text.substr(0, equals)] = policy;

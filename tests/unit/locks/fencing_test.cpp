@@ -19,6 +19,7 @@ using locks::Want;
 class Fencing : public ::testing::TestWithParam<std::uint32_t> {
 protected:
     MemoryCluster c{GetParam()};
+    Handle a = locks::no_handle, b = locks::no_handle;
     Handle open(NodeIndex node, const std::string& name = "r") { return c.core(node).open({"ls", name}).value(); }
     void want(NodeIndex node, Handle h, Mode mode) {
         c.client(node).events.clear();
@@ -35,6 +36,13 @@ protected:
         demand.used = mode;
         demand.cache = false;
         c.core(node).set_demand(h, demand);
+    }
+    // Node 0 holds `a`, node 1 waits for it.
+    void contend() {
+        c.join_all({0, 1});
+        a = open(0), b = open(1);
+        take(0, a, Mode::EX);
+        want(1, b, Mode::EX);
     }
     template <class Event>
     bool saw(NodeIndex node) {
@@ -63,10 +71,7 @@ protected:
 INSTANTIATE_TEST_SUITE_P(Blocks, Fencing, ::testing::Values(512U, 4096U));
 
 TEST_P(Fencing, WhoeverStopsOnRequestFreesItsLocksAtOnce) {
-    c.join_all({0, 1});
-    const Handle a = open(0), b = open(1);
-    take(0, a, Mode::EX);
-    want(1, b, Mode::EX);
+    contend();
     c.run(milliseconds(1000));
     ASSERT_TRUE(c.core(1).request_fence(0).has_value());
     const Instant asked = c.now();
@@ -82,10 +87,7 @@ TEST_P(Fencing, WhoeverStopsOnRequestFreesItsLocksAtOnce) {
 }
 
 TEST_P(Fencing, TheSlotSaysNothingBeforeTheClientsHaveStopped) {
-    c.join_all({0, 1});
-    const Handle a = open(0), b = open(1);
-    take(0, a, Mode::EX);
-    want(1, b, Mode::EX);
+    contend();
     c.run(milliseconds(100));
     ASSERT_TRUE(c.core(1).request_fence(0).has_value());
     ASSERT_TRUE(c.run_until([&] { return saw<FenceBegun>(0); }));
@@ -99,7 +101,7 @@ TEST_P(Fencing, TheSlotSaysNothingBeforeTheClientsHaveStopped) {
 
 TEST_P(Fencing, AGuardiansImageKeepsTheLastWords) {
     c.join_all({0, 1});
-    const Handle a = open(0), b = open(1);
+    a = open(0), b = open(1);
     use(1, b, Mode::NL);                                  // needs the value from now on
     c.run(milliseconds(1000));
     take(0, a, Mode::EX);
@@ -137,7 +139,7 @@ TEST_P(Fencing, AnotherLifeIsNeverCertified) {
 
 TEST_P(Fencing, AfterACertifiedDeathTheSameNumberIsBackSoon) {
     c.join_all({0, 1, 2});
-    const Handle a = open(0);
+    a = open(0);
     take(0, a, Mode::EX);
     c.kill(0);
     guardian_writes(0);
@@ -150,10 +152,7 @@ TEST_P(Fencing, AfterACertifiedDeathTheSameNumberIsBackSoon) {
 
 TEST_P(Fencing, AHeldEvictionWaitsForItsConfirmation) {
     c.hold_evictions = true;
-    c.join_all({0, 1});
-    const Handle a = open(0), b = open(1);
-    take(0, a, Mode::EX);
-    want(1, b, Mode::EX);
+    contend();
     const Incarnation life = c.core(0).lease().life;
     c.kill(0);
     ASSERT_TRUE(c.run_until([&] { return saw<PeerSilent>(1); }));
@@ -170,10 +169,7 @@ TEST_P(Fencing, AHeldEvictionWaitsForItsConfirmation) {
 }
 
 TEST_P(Fencing, OnlyASilentNodeCanBeDeclaredDead) {
-    c.join_all({0, 1});
-    const Handle a = open(0), b = open(1);
-    take(0, a, Mode::EX);
-    want(1, b, Mode::EX);
+    contend();
     c.run(milliseconds(700));
     EXPECT_EQ(c.core(1).declare_dead(0).error().code, Errc::busy);
     EXPECT_EQ(c.core(1).declare_dead(3).error().code, Errc::not_found);
@@ -199,7 +195,7 @@ TEST_P(Fencing, ARequestIsTakenBackWhenTheLifeHasEnded) {
 
 TEST_P(Fencing, AnExchangedDeviceEndsTheNodeBeforeItDecidesAnything) {
     c.join_all({0, 1});
-    const Handle a = open(0), b = open(1);
+    a = open(0), b = open(1);
     take(0, a, Mode::EX);
     // Node 1 finds another volume of the same shape where its device was; node 0 is not harmed by that.
     MemoryCluster other{GetParam()};
